@@ -1,0 +1,291 @@
+"""The cell space: networks of stacked cells, relaxed for the search and discrete after it.
+
+A cell is a directed acyclic graph of feature maps (Liu et al. 2019, section 2.1). Both networks
+are the same stack; what stands on an edge differs: all operations, weighted, or the chosen one.
+Images are (N, in_channels, H, W), verdicts (N, outputs) logits; any H and W from 32 on will do.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
+
+from search_spaces import genotypes
+from search_spaces.genotypes import (
+    INPUTS,
+    OPERATIONS,
+    CellGenotype,
+    CellKind,
+    Ends,
+    Network,
+    Normalisation,
+    Relaxation,
+    complete_edges,
+)
+from search_spaces.normalisation import conv2d, linear
+from search_spaces.operations import FactorisedReduction, Style, build_operation, relu_conv_norm
+from search_spaces.relaxation import ArchitectureParameters, MixedOperation
+
+KINDS: Mapping[str, CellKind] = {"N": "normal", "R": "reduction"}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a cell stands: what it is fed and what it makes of it.
+
+    ``before`` and ``last`` are the channels of its two inputs (the outputs of the cell before the
+    last and of the last cell), ``channels`` those of each of its nodes. ``halved`` says that the
+    last cell was a reduction cell, so that the first input is twice as large as the second.
+    """
+
+    kind: CellKind
+    before: int
+    last: int
+    channels: int
+    halved: bool
+
+    def stride(self, source: int) -> int:
+        """Stride of an edge: a reduction cell halves on the edges from its inputs."""
+        return 2 if self.kind == "reduction" and source < INPUTS else 1
+
+
+class Cell(nn.Module):
+    """Two inputs, intermediate nodes that are the sums of their edges, output by concatenation.
+
+    Args:
+        place: where the cell stands.
+        edges: module on each edge (source, target), ordered by target.
+        concat: the nodes that make the output.
+        style: how the modules that bring the inputs to one shape are built.
+    """
+
+    def __init__(
+        self,
+        place: Place,
+        edges: Mapping[tuple[int, int], nn.Module],
+        concat: Sequence[int],
+        style: Style,
+    ) -> None:
+        super().__init__()
+        bring = FactorisedReduction if place.halved else relu_conv_norm
+        self.before = bring(place.before, place.channels, style)
+        self.last = relu_conv_norm(place.last, place.channels, style)
+        self.edges = nn.ModuleDict({f"{s}_{t}": module for (s, t), module in edges.items()})
+        self.wiring = tuple(edges)
+        self.concat = tuple(concat)
+        self.out_channels = len(concat) * place.channels
+
+    def forward(self, before: Tensor, last: Tensor, *probabilities: Tensor) -> Tensor:
+        """Output of the cell; in a supernet ``probabilities`` is one tensor (edges, operations)."""
+        nodes = {0: self.before(before), 1: self.last(last)}
+        for (source, target), edge, *row in zip(
+            self.wiring, self.edges.values(), *probabilities, strict=True
+        ):
+            term = edge(nodes[source], *row)
+            nodes[target] = nodes[target] + term if target in nodes else term
+        return torch.cat([nodes[node] for node in self.concat], dim=1)
+
+
+class CellStack(nn.Module):
+    """Head, cells, bottom: what the relaxed and the discrete network share.
+
+    The ends of a discriminator are those of Dong et al. 2019 (3x3 convolution and 2x2 max pooling;
+    global average pooling and one linear layer), with a ReLU before the average. Without it the
+    average of normalised maps says nothing: it is the same for each image under instance norm, and
+    its mean over a batch is the same for each batch under batch norm, so that masks and forgeries
+    that pass separately get the same mean verdict. The ends of a classifier are those of DARTS on
+    CIFAR, which has neither the pooling in the head nor the ReLU.
+
+    Args:
+        network: how the cells are stacked.
+        in_channels: channels of the images.
+        outputs: logits for each image.
+        style: how convolutions are normalised.
+        make_cell: builds the cell for a place.
+
+    Attributes:
+        recompute: keep only the outputs of cells for the backward pass and compute a cell's inside
+            again when its gradient is due (Chen et al. 2016): the same gradients in less memory and
+            more time. Running statistics then take in every batch twice.
+    """
+
+    recompute: bool = False
+
+    def __init__(
+        self,
+        network: Network,
+        in_channels: int,
+        outputs: int,
+        style: Style,
+        make_cell: Callable[[Place], Cell],
+    ) -> None:
+        super().__init__()
+        self.network = network
+        last = network.stem_multiplier * network.channels
+        self.head = _head(network.ends, in_channels, last, style)
+        self.cells = nn.ModuleList()
+        before, channels, halved = last, network.channels, False
+        for letter in network.layout:
+            channels *= 2 if letter == "R" else 1
+            cell = make_cell(Place(KINDS[letter], before, last, channels, halved))
+            self.cells.append(cell)
+            before, last, halved = last, cell.out_channels, letter == "R"
+        self.bottom = linear(style.normalisation, last, outputs)
+
+    def stack(self, images: Tensor, probabilities: Mapping[CellKind, tuple[Tensor, ...]]) -> Tensor:
+        """Logits (N, outputs); ``probabilities`` holds what the cells of each kind are given.
+
+        Channels come last in memory: depthwise convolutions are then up to twice as fast.
+        """
+        before = last = self.head(images.contiguous(memory_format=torch.channels_last))
+        for letter, cell in zip(self.network.layout, self.cells, strict=True):
+            before, last = last, self._run(cell, before, last, *probabilities[KINDS[letter]])
+        if self.network.ends == "discriminator":
+            last = functional.relu(last)
+        return self.bottom(last.mean(dim=(2, 3)))
+
+    def _run(self, cell: nn.Module, *inputs: Tensor) -> Tensor:
+        if self.recompute and torch.is_grad_enabled():
+            output: Tensor = checkpoint(cell, *inputs, use_reentrant=False)
+            return output
+        return cell(*inputs)
+
+
+class CellNetwork(CellStack):
+    """The discrete network of a genotype.
+
+    Args:
+        genotype: its cells and how they are stacked.
+        in_channels: channels of the images, >= 1.
+        outputs: logits for each image.
+        affine: norm layers in cells have a learned scale and shift.
+        pool_norm: a norm layer stands behind each pooling.
+    """
+
+    def __init__(
+        self,
+        genotype: CellGenotype,
+        in_channels: int,
+        outputs: int = 1,
+        *,
+        affine: bool = True,
+        pool_norm: bool = False,
+    ) -> None:
+        style = Style(genotype.network.normalisation, affine, pool_norm)
+
+        def make_cell(place: Place) -> Cell:
+            cell: genotypes.Cell = getattr(genotype, place.kind)
+            edges: dict[tuple[int, int], nn.Module] = {}
+            for target, incoming in enumerate(cell.nodes, start=INPUTS):
+                for source, name in sorted((edge.source, edge.operation) for edge in incoming):
+                    module = build_operation(name, place.channels, place.stride(source), style)
+                    edges[source, target] = nn.Sequential(OrderedDict({name: module}))
+            return Cell(place, edges, cell.concat, style)
+
+        super().__init__(genotype.network, in_channels, outputs, style, make_cell)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (N, outputs) of images (N, in_channels, H, W)."""
+        return self.stack(images, {"normal": (), "reduction": ()})
+
+
+class CellSupernet(CellStack):
+    """The relaxed network: every edge of every cell mixes all candidate operations.
+
+    Cells of one kind share their architecture parameters. As in the search of DARTS, norm layers
+    in cells have no scale and shift, and one stands behind each pooling.
+
+    Args:
+        in_channels: channels of the images, >= 1.
+        outputs: logits for each image.
+        channels, layout, normalisation, stem_multiplier, sees_image, ends: as in `Network`.
+        nodes: intermediate nodes of a cell, >= 1.
+        operations: candidate operations, at least one other than `none`.
+        generator: draws the initial architecture parameters; by default torch's own.
+
+    Raises:
+        GenotypeError: the operations or the layout cannot be.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        outputs: int = 1,
+        *,
+        channels: int = 16,
+        layout: str = "NRNRNRN",
+        nodes: int = 4,
+        operations: Sequence[str] = OPERATIONS,
+        normalisation: Normalisation = "batch",
+        stem_multiplier: int = 3,
+        sees_image: bool = False,
+        ends: Ends = "discriminator",
+        generator: torch.Generator | None = None,
+    ) -> None:
+        genotypes.check_operations(operations)
+        style = Style(normalisation, affine=False, pool_norm=True)
+        network = Network(
+            channels=channels,
+            stem_multiplier=stem_multiplier,
+            layout=layout,
+            normalisation=normalisation,
+            sees_image=sees_image,
+            ends=ends,
+        )
+
+        def make_cell(place: Place) -> Cell:
+            edges = {
+                (source, target): MixedOperation(
+                    operations, place.channels, place.stride(source), style
+                )
+                for source, target in complete_edges(nodes)
+            }
+            return Cell(place, edges, range(INPUTS, INPUTS + nodes), style)
+
+        super().__init__(network, in_channels, outputs, style, make_cell)
+        self.operations = tuple(operations)
+        self.alpha = ArchitectureParameters(nodes, len(operations), generator)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (N, outputs) of images (N, in_channels, H, W)."""
+        probabilities = self.alpha.probabilities()
+        return self.stack(images, {kind: (rows,) for kind, rows in probabilities.items()})
+
+    def alphas(self) -> list[nn.Parameter]:
+        """The architecture parameters."""
+        return list(self.alpha.parameters())
+
+    def weights(self) -> list[nn.Parameter]:
+        """All parameters but the architecture parameters."""
+        architecture = set(self.alphas())
+        return [parameter for parameter in self.parameters() if parameter not in architecture]
+
+    def relaxation(self) -> Relaxation:
+        """The architecture parameters as plain numbers, from which a genotype is derived."""
+        return self.alpha.to_relaxation(self.operations)
+
+
+def inherit_weights(network: CellNetwork, supernet: CellSupernet) -> None:
+    """Copy into a discrete network the weights that its operations have in the supernet.
+
+    Raises:
+        KeyError: the network has an operation or a norm layer that the supernet lacks.
+        RuntimeError: their shapes differ.
+    """
+    weights = supernet.state_dict()
+    network.load_state_dict({name: weights[name] for name in network.state_dict()})
+
+
+def _head(ends: Ends, in_channels: int, out_channels: int, style: Style) -> nn.Sequential:
+    """Convolution and norm layer, which has a scale and shift in the supernet too."""
+    head = nn.Sequential(
+        conv2d(style.normalisation, in_channels, out_channels, 3, padding=1),
+        replace(style, affine=True).norm(out_channels),
+    )
+    return head.append(nn.MaxPool2d(2)) if ends == "discriminator" else head

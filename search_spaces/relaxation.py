@@ -1,0 +1,68 @@
+"""The continuous relaxation of the choice of operations (Liu et al. 2019, Eq. 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import reduce
+from operator import add
+
+import torch
+from torch import Tensor, nn
+
+from search_spaces.genotypes import CellKind, Relaxation, complete_edges
+from search_spaces.operations import Style, build_operation
+
+
+class ArchitectureParameters(nn.Module):
+    """Alpha of the normal and of the reduction cell, each (edges, operations), as parameters.
+
+    Args:
+        nodes: intermediate nodes of a cell, >= 1.
+        operations: number of candidate operations.
+        generator: draws the initial values, 1e-3 times standard normal; by default torch's own.
+    """
+
+    def __init__(
+        self, nodes: int, operations: int, generator: torch.Generator | None = None
+    ) -> None:
+        super().__init__()
+        shape = (len(complete_edges(nodes)), operations)
+        self.normal = nn.Parameter(1e-3 * torch.randn(shape, generator=generator))
+        self.reduction = nn.Parameter(1e-3 * torch.randn(shape, generator=generator))
+
+    def probabilities(self) -> dict[CellKind, Tensor]:
+        """Softmax over the operations of each edge, (edges, operations) for each kind of cell."""
+        return {"normal": self.normal.softmax(dim=1), "reduction": self.reduction.softmax(dim=1)}
+
+    def to_relaxation(self, operations: Sequence[str]) -> Relaxation:
+        """The values as plain numbers; ``operations`` names the columns.
+
+        Nine significant digits are kept, which restore every float32 exactly.
+        """
+        return Relaxation(tuple(operations), _rows(self.normal), _rows(self.reduction))
+
+
+class MixedOperation(nn.ModuleDict):
+    """All candidate operations of one edge, weighted by their probabilities.
+
+    `none` has a probability but no module: it is never computed and contributes exactly zero.
+    """
+
+    def __init__(self, operations: Sequence[str], channels: int, stride: int, style: Style) -> None:
+        super().__init__(
+            {
+                name: build_operation(name, channels, stride, style)
+                for name in operations
+                if name != "none"
+            }
+        )
+        self.columns = [column for column, name in enumerate(operations) if name != "none"]
+
+    def forward(self, x: Tensor, probabilities: Tensor) -> Tensor:
+        """sum_o probabilities[o] * o(x); probabilities is (operations,)."""
+        pairs = zip(self.columns, self.values(), strict=True)
+        return reduce(add, (probabilities[column] * module(x) for column, module in pairs))
+
+
+def _rows(alpha: Tensor) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(float(f"{value:.9g}") for value in row) for row in alpha.tolist())

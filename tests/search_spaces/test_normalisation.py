@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import copy
+from typing import get_args
+
+import pytest
+import torch
+from torch import nn
+
+from search_spaces.genotypes import Normalisation
+from search_spaces.normalisation import conv2d, linear, norm_layer
+
+LAYERS = ["batch", "instance", "group"]
+
+
+def _axes(normalisation: Normalisation) -> tuple[int, ...]:
+    """What is averaged over, with channels in four groups: (N, group, channel of it, H, W)."""
+    return {"batch": (0, 3, 4), "instance": (3, 4), "group": (2, 3, 4)}[normalisation]
+
+
+@pytest.mark.parametrize("normalisation", LAYERS)
+def test_layers_give_zero_mean_and_unit_variance_over_their_axes(
+    normalisation: Normalisation,
+) -> None:
+    torch.manual_seed(0)
+    x = 5 + 3 * torch.randn(4, 16, 6, 7)
+    y = norm_layer(normalisation, 16)(x).reshape(4, 4, 4, 6, 7)
+    axes = _axes(normalisation)
+    assert y.mean(axes).abs().max() < 1e-5
+    assert (y.var(axes, unbiased=False) - 1).abs().max() < 1e-3
+
+
+@pytest.mark.parametrize("normalisation", LAYERS)
+@pytest.mark.parametrize("affine", [True, False])
+def test_scale_and_shift_are_a_choice(normalisation: Normalisation, affine: bool) -> None:
+    shapes = [tuple(p.shape) for p in norm_layer(normalisation, 12, affine).parameters()]
+    assert shapes == ([(12,), (12,)] if affine else [])
+
+
+@pytest.mark.parametrize("channels", [1, 3, 5, 12, 36, 48])
+def test_group_norm_fits_any_number_of_channels(channels: int) -> None:
+    assert norm_layer("group", channels)(torch.rand(2, channels, 4, 4)).isfinite().all()
+
+
+@pytest.mark.parametrize("normalisation", ["spectral", "none"])
+def test_without_a_layer_maps_pass_unchanged(normalisation: Normalisation) -> None:
+    x = torch.randn(2, 3, 4, 4)
+    assert norm_layer(normalisation, 3)(x) is x
+
+
+def test_unknown_normalisation_is_refused() -> None:
+    with pytest.raises(ValueError, match="'layer' is not one of batch, instance"):
+        norm_layer("layer", 3)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("normalisation", get_args(Normalisation))
+def test_a_convolution_has_a_bias_exactly_where_no_layer_follows(
+    normalisation: Normalisation,
+) -> None:
+    names = [name for name, _ in conv2d(normalisation, 3, 4, 1).named_parameters()]
+    assert ("bias" in names) == (normalisation in ("spectral", "none"))
+    assert len(list(conv2d(normalisation, 3, 4, 1, bias=False).parameters())) == 1
+
+
+@pytest.mark.parametrize("layer", [conv2d("spectral", 6, 10, 3), linear("spectral", 9, 5)])
+def test_spectral_normalisation_makes_the_largest_singular_value_one(layer: nn.Module) -> None:
+    layer = copy.deepcopy(layer)
+    with torch.no_grad():
+        for _ in range(100):
+            weight = layer.weight
+    assert isinstance(weight, torch.Tensor)
+    assert float(torch.linalg.matrix_norm(weight.flatten(1), 2)) == pytest.approx(1, abs=1e-3)
+
+
+def test_a_linear_layer_is_plain_unless_the_network_is_spectrally_normalised() -> None:
+    assert type(linear("batch", 3, 1)) is nn.Linear
+    assert linear("batch", 3, 1).bias is not None
