@@ -1,0 +1,190 @@
+"""Cases in memory at the size of the network, and the batches drawn from them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from nas.data.cases import Reader
+from nas.errors import DataError
+
+
+class Batch(NamedTuple):
+    """Images (N, C, H, W) float32 in [0, 1], labels (N, H, W) int64 class indices, case ids."""
+
+    images: torch.Tensor
+    labels: torch.Tensor
+    ids: tuple[str, ...]
+
+
+def resize_image(image: np.ndarray, size: tuple[int, int]) -> torch.Tensor:
+    """(C, h, w) float32 to (C, *size), bilinear, antialiased when it shrinks."""
+    pixels = torch.from_numpy(image)[None]
+    return functional.interpolate(
+        pixels, size=size, mode="bilinear", align_corners=False, antialias=True
+    )[0].clamp_(0.0, 1.0)
+
+
+def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> torch.Tensor:
+    """(h, w) uint8 to uint8 of ``size``: the value of the pixel whose area holds the centre."""
+    pixels = torch.from_numpy(np.ascontiguousarray(mask))[None, None]
+    return functional.interpolate(pixels, size=size, mode="nearest-exact")[0, 0]
+
+
+class Samples:
+    """The cases of a reader at one size, each decoded once, when it is first wanted.
+
+    Args:
+        reader: where the cases come from.
+        ids: the cases to hold.
+        size: (height, width) in pixels.
+        device: where the tensors are kept.
+        progress: called with (cases decoded so far, cases in all) after each decoding.
+
+    Raises:
+        DataError: an id is unknown to the reader.
+    """
+
+    def __init__(
+        self,
+        reader: Reader,
+        ids: Sequence[str],
+        size: tuple[int, int],
+        device: torch.device | str = "cpu",
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        known = {case.id: case for case in reader.cases}
+        unknown = [case for case in ids if case not in known]
+        if unknown:
+            raise DataError(f"The data has no case {unknown[0]}.")
+        self.size = size
+        self.device = torch.device(device)
+        self._reader = reader
+        self._cases = {case: known[case] for case in ids}
+        self._progress = progress
+        self._decoded: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
+
+    def __len__(self) -> int:
+        return len(self._cases)
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The cases that are held, in the given order."""
+        return tuple(self._cases)
+
+    def load(self) -> None:
+        """Decode everything that is not decoded yet.
+
+        Raises:
+            DataError: a file cannot be read.
+        """
+        for case in self._cases:
+            self._get(case)
+
+    def batch(self, ids: Sequence[str]) -> Batch:
+        """The named cases as one batch.
+
+        Raises:
+            DataError: a file cannot be read.
+        """
+        pairs = [self._get(case) for case in ids]
+        images = torch.stack([image for image, _ in pairs])
+        labels = torch.stack([label for _, label in pairs]).long()
+        return Batch(images, labels, tuple(ids))
+
+    def _get(self, case: str) -> tuple[torch.Tensor, torch.Tensor]:
+        if case not in self._decoded:
+            self._decoded[case] = self._decode(case)
+            if self._progress is not None:
+                self._progress(len(self._decoded), len(self._cases))
+        return self._decoded[case]
+
+    def _decode(self, case: str) -> tuple[torch.Tensor, torch.Tensor]:
+        image = self._reader.read_image(self._cases[case])
+        mask = self._reader.read_mask(self._cases[case])
+        if image.shape[1:] != mask.shape:
+            raise DataError(
+                f"The image of {case} is {image.shape[1]}x{image.shape[2]} and its mask "
+                f"{mask.shape[0]}x{mask.shape[1]} (height x width): both need one size."
+            )
+        pixels = resize_image(image, self.size).to(self.device)
+        return pixels, resize_mask(mask, self.size).to(self.device)
+
+
+class Batches:
+    """Shuffled batches for training, a pure function of seed, epoch and step.
+
+    Every epoch shows every case once. The last batch is short where the number of cases is
+    not a multiple of the batch size; a last batch of one image joins the one before, since
+    batch norm learns nothing from it.
+
+    Args:
+        samples: the cases in memory.
+        batch_size: images per batch, 1 or more.
+        seed: seed of the order.
+        ids: the part of the samples that is shown; all by default.
+
+    Raises:
+        DataError: there is no case, or the batch size is below 1.
+    """
+
+    def __init__(
+        self, samples: Samples, batch_size: int, seed: int, ids: Sequence[str] | None = None
+    ) -> None:
+        self._ids = samples.ids if ids is None else tuple(ids)
+        if not self._ids or batch_size < 1:
+            raise DataError(
+                f"Batches of {batch_size} from {len(self._ids)} images: both must be 1 or more."
+            )
+        self._samples = samples
+        self._batch_size = batch_size
+        self._seed = seed
+
+    def __len__(self) -> int:
+        """Steps per epoch."""
+        return len(self._bounds()) - 1
+
+    def _bounds(self) -> list[int]:
+        count = len(self._ids)
+        bounds = [*range(0, count, self._batch_size), count]
+        lonely = bounds[-1] - bounds[-2] == 1
+        if lonely and self._batch_size > 1 and len(bounds) > 2:
+            del bounds[-2]
+        return bounds
+
+    def order(self, epoch: int) -> tuple[str, ...]:
+        """The cases in the order in which the epoch shows them."""
+        generator = torch.Generator().manual_seed(_stable_seed(self._seed, epoch))
+        permutation = torch.randperm(len(self._ids), generator=generator)
+        return tuple(self._ids[i] for i in permutation.tolist())
+
+    def batch(self, epoch: int, step: int) -> Batch:
+        """Batch number ``step`` of an epoch; both count from 0.
+
+        Raises:
+            IndexError: the epoch has fewer steps.
+        """
+        if not 0 <= step < len(self):
+            raise IndexError(f"step {step} of an epoch of {len(self)} steps")
+        bounds = self._bounds()
+        return self._samples.batch(self.order(epoch)[bounds[step] : bounds[step + 1]])
+
+
+def _stable_seed(*numbers: int) -> int:
+    """A seed of 63 bits, far from those of neighbouring numbers, equal on every machine."""
+    digest = hashlib.sha256(":".join(str(number) for number in numbers).encode()).digest()
+    return int.from_bytes(digest[:8], "little") >> 1
+
+
+def in_order(
+    samples: Samples, batch_size: int, ids: Sequence[str] | None = None
+) -> Iterator[Batch]:
+    """The samples (or some of them) in their order, for evaluation; the last batch may be short."""
+    wanted = samples.ids if ids is None else tuple(ids)
+    for start in range(0, len(wanted), batch_size):
+        yield samples.batch(wanted[start : start + batch_size])

@@ -1,0 +1,1 @@
+"""The generator behind the phantom: a chest, the rays through it, the film."""

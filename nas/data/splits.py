@@ -1,0 +1,257 @@
+"""Division of the cases into training, validation and test images."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from nas.data.cases import Case, Reader, Subset, natural_order
+from nas.errors import DataError
+from nas.settings import DataSettings
+
+SUBSETS: tuple[Subset, ...] = ("train", "val", "test")
+PUBLISHED = ("cxseg", "jsrt", "phantom")
+"""Layouts whose default is 50 random training images, none for validation, the rest for test
+(Dong et al. 2019)."""
+PUBLISHED_TRAIN = 50
+TRAIN_PERCENT = 60
+VAL_PERCENT = 20
+"""Training and validation images of other data; the rest is for test."""
+SMALLEST_HALF = 0.25
+"""Share of the training images below which a half made of whole groups is not accepted."""
+
+
+class Split(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Case ids of the three subsets, each in natural order, and the seed that drew them.
+
+    Raises:
+        DataError: on construction, when an id stands twice.
+    """
+
+    train: tuple[str, ...]
+    val: tuple[str, ...]
+    test: tuple[str, ...]
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        seen: dict[str, str] = {}
+        for subset in SUBSETS:
+            for case in self.subset(subset):
+                if case in seen:
+                    place = "twice" if seen[case] == subset else f"and in {seen[case]}"
+                    raise DataError(
+                        f"The case {case} stands in {subset} {place}: every case belongs to one "
+                        "subset, once."
+                    )
+                seen[case] = subset
+
+    def subset(self, name: Subset) -> tuple[str, ...]:
+        """The ids of one subset."""
+        ids: tuple[str, ...] = getattr(self, name)
+        return ids
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the three sets of ids: equal for equal divisions, whatever drew them."""
+        sets = {subset: sorted(self.subset(subset)) for subset in SUBSETS}
+        text = json.dumps(sets, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+        return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+def _split(train: Sequence[str], val: Sequence[str], test: Sequence[str], seed: int) -> Split:
+    return Split(
+        train=natural_order(train), val=natural_order(val), test=natural_order(test), seed=seed
+    )
+
+
+def make_split(reader: Reader, settings: DataSettings) -> Split:
+    """The split that the settings ask for.
+
+    In this order: the file ``settings.split``; the lists that came with the data; a random
+    draw with ``settings.split_seed``. A draw never divides a group; the counts of a draw by
+    groups are therefore only approximate.
+
+    Raises:
+        DataError: there are fewer images (or groups) than the split needs, a file or list
+            names unknown cases, two subsets overlap, or a file or list divides a group.
+    """
+    if settings.split is not None:
+        split = load_split(settings.split)
+        origin = str(settings.split)
+    elif reader.lists is not None:
+        split = _split(
+            reader.lists["train"], reader.lists["val"], reader.lists["test"], settings.split_seed
+        )
+        origin = "The lists of the data (train.txt, val.txt, test.txt)"
+    else:
+        return _draw(reader.cases, _counts(len(reader.cases), settings), settings.split_seed)
+    _check_given(split, reader.cases, origin)
+    return split
+
+
+def _check_given(split: Split, cases: Sequence[Case], origin: str) -> None:
+    groups = {case.id: case.group for case in cases}
+    unknown = [case for subset in SUBSETS for case in split.subset(subset) if case not in groups]
+    if unknown:
+        raise DataError(
+            f"{origin} names {len(unknown)} cases that the data does not have, such as "
+            f"{unknown[0]}: the split belongs to other data."
+        )
+    if not split.train:
+        raise DataError(f"{origin} names no training case.")
+    places: dict[str, str] = {}
+    for subset in SUBSETS:
+        for case in split.subset(subset):
+            group = groups[case]
+            if group is not None and places.setdefault(group, subset) != subset:
+                raise DataError(
+                    f"{origin} divides the group {group} between {places[group]} and {subset}: "
+                    "correct the lists, or the groups."
+                )
+
+
+def _counts(total: int, settings: DataSettings) -> tuple[int, int, int]:
+    """Wanted numbers of training, validation and test images."""
+    published = settings.dataset in PUBLISHED
+    train = settings.train_images
+    if train is None:
+        train = PUBLISHED_TRAIN if published else total * TRAIN_PERCENT // 100
+    val = settings.val_images
+    if val is None:
+        val = 0 if published else round(total * VAL_PERCENT / 100)
+    if train < 1 or val < 0:
+        raise DataError(f"A split needs a training image or more; {train} and {val} were asked.")
+    if train + val >= total:
+        raise DataError(
+            f"There are {total} images; {train} for training and {val} for validation leave none "
+            "for test: lower --train-images or --val-images, or add images."
+        )
+    return train, val, total - train - val
+
+
+def _draw(cases: Sequence[Case], counts: tuple[int, int, int], seed: int) -> Split:
+    generator = np.random.default_rng(seed)
+    blocks = _blocks({case.id: case.group for case in cases})
+    wanted = sum(count > 0 for count in counts)
+    if len(blocks) < wanted:
+        raise DataError(
+            f"The cases form {len(blocks)} groups; {wanted} subsets need at least as many groups."
+        )
+    order = [blocks[i] for i in generator.permutation(len(blocks))]
+    train, order = _take(order, counts[0], leave=wanted - 1)
+    val, order = _take(order, counts[1], leave=wanted - 2)
+    return _split(train, val, [case for block in order for case in block], seed)
+
+
+def _blocks(groups: Mapping[str, str | None]) -> list[list[str]]:
+    """Cases that stay together: those of one group; a case without a group by itself."""
+    named: dict[str, list[str]] = defaultdict(list)
+    single = []
+    for case, group in groups.items():
+        if group is None:
+            single.append([case])
+        else:
+            named[group].append(case)
+    return single + list(named.values())
+
+
+def _take(blocks: list[list[str]], count: int, leave: int) -> tuple[list[str], list[list[str]]]:
+    """Cases of blocks that together come near ``count``, and the blocks that are left.
+
+    Goes through the blocks in their order and takes one when that brings the number nearer to
+    ``count``, as long as ``leave`` blocks remain; takes the smallest where none does.
+    """
+    if count == 0:
+        return [], blocks
+    taken: list[str] = []
+    left: list[list[str]] = []
+    spare = len(blocks) - leave
+    for block in blocks:
+        nearer = abs(len(taken) + len(block) - count) < abs(len(taken) - count)
+        if nearer and spare > 0:
+            taken += block
+            spare -= 1
+        else:
+            left.append(block)
+    if not taken:
+        smallest = min(left, key=len)
+        left.remove(smallest)
+        taken = list(smallest)
+    return taken, left
+
+
+def halve(
+    train: Sequence[str], seed: int, groups: Mapping[str, str | None] | None = None
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The training images of a search as two halves: for the weights, for the architecture.
+
+    Groups stay whole where that leaves each half a quarter of the images or more; otherwise
+    the halves are drawn by image. The weights get the larger half.
+
+    Args:
+        train: ids of the training images, two or more.
+        seed: seed of the draw.
+        groups: group of each id, as in :class:`nas.data.cases.Case`.
+
+    Raises:
+        DataError: there is only one training image.
+    """
+    if len(train) < 2:
+        raise DataError(
+            f"A search needs 2 training images or more, half for the weights and half for the "
+            f"architecture; there are {len(train)}."
+        )
+    generator = np.random.default_rng([seed, 1])
+    half = len(train) - len(train) // 2
+    known = {case: (groups or {}).get(case) for case in natural_order(train)}
+    blocks = _blocks(known)
+    if len(blocks) > 1:
+        order = [blocks[i] for i in generator.permutation(len(blocks))]
+        weights, rest = _take(order, half, leave=1)
+        if SMALLEST_HALF <= len(weights) / len(train) <= 1 - SMALLEST_HALF:
+            other = [case for block in rest for case in block]
+            larger, smaller = sorted((weights, other), key=len, reverse=True)
+            return natural_order(larger), natural_order(smaller)
+    shuffled = [natural_order(train)[i] for i in generator.permutation(len(train))]
+    return natural_order(shuffled[:half]), natural_order(shuffled[half:])
+
+
+def save_split(split: Split, path: Path) -> None:
+    """Write a split as JSON, whole or not at all.
+
+    Raises:
+        DataError: the file cannot be written.
+    """
+    text = msgspec.json.format(msgspec.json.encode(split), indent=2)
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        temporary.write_bytes(text + b"\n")
+        os.replace(temporary, path)
+    except OSError as error:
+        raise DataError(f"The split {path} cannot be written: {error}.") from error
+
+
+def load_split(path: Path) -> Split:
+    """Read a split that :func:`save_split` wrote.
+
+    Raises:
+        DataError: the file is missing, is no split, or has a case in two subsets.
+    """
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Split)
+    except OSError as error:
+        raise DataError(f"The split {path} cannot be read: {error}.") from error
+    except msgspec.MsgspecError as error:
+        raise DataError(
+            f"{path} is not a split: {error}. Expected a JSON file with train, val, test and seed, "
+            "as split.json in the folder of a run."
+        ) from error
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error

@@ -1,0 +1,232 @@
+"""The settings of every command: names, defaults, meanings.
+
+One structure per concern; a command's settings are a composition of them. The field's
+docstring is its help on the command line, the nesting is the table it stands in when the
+settings are written as TOML. Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from search_spaces.genotypes import OPERATIONS
+
+Normalisation = Literal["batch", "instance", "group", "spectral", "none"]
+Positive = Annotated[int, Meta(ge=1)]
+Count = Annotated[int, Meta(ge=0)]
+Rate = Annotated[float, Meta(gt=0)]
+Weight = Annotated[float, Meta(ge=0)]
+
+
+class DataSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which images, at which size, split how."""
+
+    dataset: str = "phantom"
+    """Layout of the data: folder, cxseg, jsrt, or phantom (built in, needs no files)."""
+
+    data_root: Path | None = None
+    """Folder that holds the data; not used by phantom."""
+
+    image_size: str = "512"
+    """Size the network sees, in pixels: 128, or HEIGHTxWIDTH such as 224x332."""
+
+    image_channels: Literal[1, 3] | None = None
+    """Read images as grey (1) or RGB (3); by default as they are stored."""
+
+    white: Rate | None = None
+    """Stored value that becomes 1.0; by default 255 for 8-bit and 65535 for 16-bit images."""
+
+    value_map: str | None = None
+    """What mask values mean, such as 0:0,255:1 (stored:class); by default they are the classes
+    0, 1, 2, ..."""
+
+    class_names: tuple[str, ...] = ()
+    """Names of the classes in order, background first; by default numbered."""
+
+    groups: Path | None = None
+    """CSV with the columns file,group (patient, animal, sequence); a group is never split."""
+
+    split: Path | None = None
+    """A split saved by an earlier run (split.json) to use again."""
+
+    train_images: Positive | None = None
+    """Training images; by default 50 for cxseg, jsrt and phantom (as published), else 60 %."""
+
+    val_images: Count | None = None
+    """Validation images; by default 0 for cxseg, jsrt and phantom (as published), else 20 %."""
+
+    split_seed: int = 0
+    """Seed of the random split, apart from the seed of the run."""
+
+
+class SpaceSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The discriminators that the search chooses from."""
+
+    space: Literal["cell"] = "cell"
+    """Search space of the discriminator."""
+
+    layout: Annotated[str, Meta(pattern="^[NR]+$")] = "NRNRNRN"
+    """Cells in order: N normal, R reduction (halves the size, doubles the channels)."""
+
+    channels: Positive = 16
+    """Channels of the first cell; Dong leaves it open, 16 is DARTS' value."""
+
+    stem_multiplier: Positive = 3
+    """The head has this many times the channels of the first cell (DARTS: 3)."""
+
+    nodes: Positive = 4
+    """Intermediate nodes of a cell; with two inputs and the output, 4 makes Dong's B = 7."""
+
+    operations: tuple[str, ...] = OPERATIONS
+    """Candidate operations of an edge."""
+
+    edges_per_node: Positive = 2
+    """Incoming edges kept per node when the genotype is derived (k)."""
+
+    normalisation: Normalisation = "group"
+    """Normalisation inside the discriminator; under group, the finite difference is close to the
+    exact product, under batch and instance it is mostly noise (see the README)."""
+
+    discriminator_input: Literal["map", "map+image"] = "map"
+    """What the discriminator sees: the class map alone (as published), or with the image."""
+
+    recompute_cells: bool = False
+    """Compute each cell again in the backward pass: less memory, the same gradients, more time."""
+
+
+class TrainingSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the weights of segmenter and discriminator are trained."""
+
+    epochs: Positive = 50
+    """Epochs."""
+
+    batch_size: Positive = 2
+    """Images per step."""
+
+    optimizer: Literal["adam", "sgd"] = "adam"
+    """Optimiser of the weights: adam, or sgd with momentum 0.9."""
+
+    segmenter_lr: Rate = 1e-4
+    """Learning rate of the segmenter, constant (as published)."""
+
+    discriminator_lr: Rate = 1e-4
+    """Learning rate of the discriminator, constant (as published)."""
+
+    weight_decay: Weight = 0.0
+    """L2 penalty on the weights."""
+
+    clip_norm: Rate = 5.0
+    """Largest norm of a network's gradient (DARTS: 5)."""
+
+    adversarial_weight: Weight = 0.01
+    """Weight of the adversarial term in the segmenter's loss (lambda_adv, as published)."""
+
+
+class ArchitectureSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the architecture parameters alpha are optimised."""
+
+    architecture_lr: Rate = 3e-4
+    """Learning rate of alpha, by Adam with betas 0.5 and 0.999 (DARTS)."""
+
+    architecture_decay: Weight = 1e-3
+    """L2 penalty on alpha (DARTS)."""
+
+    objective: Literal["discriminator", "segmenter"] = "discriminator"
+    """What alpha minimises on the architecture half: the discriminator's own loss (Eq. 8), or
+    the segmentation loss of the segmenter after its unrolled step through the discriminator."""
+
+    order: Literal["second", "first"] = "second"
+    """second: alpha's gradient goes through one unrolled step of the weights; first: it does
+    not."""
+
+    product: Literal["finite-difference", "exact"] = "finite-difference"
+    """How second-order terms are computed: by finite differences (as published) or exactly."""
+
+    product_for: Literal["both", "discriminator", "segmenter", "none"] = "both"
+    """Which network's second-order term is kept."""
+
+    radius: Rate = 1e-2
+    """Distance that the finite difference moves the weights; its step is radius / ||v||."""
+
+    unrolled_rate: Rate | None = None
+    """Rate of the unrolled step (eta); by default each network's learning rate."""
+
+    warmup_epochs: Count = 0
+    """Epochs in which the weights train before alpha moves."""
+
+    stable_epochs: Count = 0
+    """Stop once the derived genotype has not changed for this many epochs; 0 never stops."""
+
+    diagnose_every: Count = 100
+    """Compare both products, and log the share of the second-order term, every so many steps; 0
+    never does."""
+
+
+class AdversarySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The discriminator to train against."""
+
+    discriminator: str | None = None
+    """none, a name such as resnet10, or the file of a genotype; options follow a question mark:
+    resnet10?width=32."""
+
+    genotype: Path | None = None
+    """The file of a genotype; the same as --discriminator FILE."""
+
+    discriminator_input: Literal["map", "map+image"] | None = None
+    """What the discriminator sees; by default what the genotype says, and map otherwise."""
+
+
+class RunSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the run lives and what it runs on."""
+
+    run_dir: Path | None = None
+    """Folder of the run; by default a new one under runs/."""
+
+    resume: bool = False
+    """Go on with the run in --run-dir from its last checkpoint; its own settings are used."""
+
+    config: Path | None = None
+    """TOML file with settings; options on the command line override it."""
+
+    seed: Count = 0
+    """Seed of the initial weights, the order of the images and all noise."""
+
+    device: str = "auto"
+    """auto (CUDA if there is one), cpu, cuda, cuda:1, ..."""
+
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """bf16 runs the networks under autocast; second-order differences stay in fp32."""
+
+    threads: Count = 0
+    """CPU threads to use; 0 leaves it to torch. On a busy machine 1 can be the fastest."""
+
+    checkpoint_minutes: Weight = 10.0
+    """Save at least this often within an epoch; each epoch ends with a save anyway."""
+
+
+class SearchSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Search the discriminator that suits a segmentation network and a data set."""
+
+    backbone: str = "unet"
+    """The segmentation network: unet, fcn32s; options follow a question mark: unet?width=16."""
+
+    data: DataSettings = DataSettings()
+    space: SpaceSettings = SpaceSettings()
+    training: TrainingSettings = TrainingSettings()
+    architecture: ArchitectureSettings = ArchitectureSettings()
+    run: RunSettings = RunSettings()
+
+
+class RetrainSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Train a segmentation network against a derived, a named or no discriminator."""
+
+    backbone: str = "unet"
+    """The segmentation network: unet, fcn32s; options follow a question mark: unet?width=16."""
+
+    adversary: AdversarySettings = AdversarySettings()
+    data: DataSettings = DataSettings()
+    training: TrainingSettings = TrainingSettings()
+    run: RunSettings = RunSettings()
