@@ -1,0 +1,41 @@
+"""Optimisers of the weights and of the architecture parameters, by settings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import nn
+from torch.optim import SGD, Adam, Optimizer
+
+from nas.bilevel import UnrolledStep
+from nas.settings import ArchitectureSettings, TrainingSettings
+
+SGD_MOMENTUM = 0.9
+
+
+def weight_optimizer(
+    settings: TrainingSettings, weights: Sequence[nn.Parameter], rate: float
+) -> Optimizer:
+    """Adam, or SGD with momentum 0.9, for the weights of one network."""
+    if settings.optimizer == "sgd":
+        return SGD(weights, rate, momentum=SGD_MOMENTUM, weight_decay=settings.weight_decay)
+    return Adam(weights, rate, weight_decay=settings.weight_decay)
+
+
+def unrolled_step(settings: TrainingSettings, rate: float) -> UnrolledStep:
+    """The virtual step of the weights: with momentum and weight decay where SGD trains them."""
+    if settings.optimizer == "sgd":
+        return UnrolledStep(rate, SGD_MOMENTUM, settings.weight_decay)
+    return UnrolledStep(rate)
+
+
+def architecture_optimizer(
+    settings: ArchitectureSettings, alphas: Sequence[nn.Parameter]
+) -> Optimizer:
+    """Adam with betas 0.5 and 0.999, as DARTS moves alpha."""
+    return Adam(
+        alphas,
+        settings.architecture_lr,
+        betas=(0.5, 0.999),
+        weight_decay=settings.architecture_decay,
+    )

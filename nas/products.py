@@ -1,0 +1,89 @@
+"""Rules for the mixed second derivative of a loss, multiplied by a vector.
+
+Each rule computes  d/dalpha [ grad_w L(alpha, w) . v ]  for a loss L, weights w and a
+vector v shaped like w. The rules are interchangeable; they differ in cost and error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from nas.gradients import Gradient, gradient, norm, scale
+from nas.traceless import frozen, moved, same_noise
+
+
+class Product(Protocol):
+    """A rule for the product of the mixed second derivative with a vector."""
+
+    def __call__(
+        self,
+        loss: Callable[[], Tensor],
+        weights: Sequence[Tensor],
+        vector: Gradient,
+        alphas: Sequence[Tensor],
+    ) -> Gradient:
+        """One tensor per entry of ``alphas``.
+
+        Args:
+            loss: evaluates L, a scalar, at the present values of weights and alphas.
+            weights: the tensors w that the vector belongs to; left as they were.
+            vector: v, one tensor per weight.
+            alphas: the tensors to differentiate with respect to.
+        """
+
+
+def finite_difference(radius: float = 1e-2) -> Product:
+    """Central difference of d_alpha L between w + eps v and w - eps v (DARTS, Eq. 8).
+
+    eps = radius / ||v||, so that the weights move by ``radius`` whatever the size of v. The
+    error falls with radius^2 on a smooth loss, until rounding takes over. Kinks of ReLU and max
+    pooling between the two points are not seen by the exact product but are by this one.
+    A vector of zeros gives zeros. Costs two passes and keeps no graph of the weights.
+
+    Raises:
+        ValueError: radius is not positive.
+    """
+    if not radius > 0:
+        raise ValueError(f"radius must be positive, got {radius}")
+
+    def product(
+        loss: Callable[[], Tensor],
+        weights: Sequence[Tensor],
+        vector: Gradient,
+        alphas: Sequence[Tensor],
+    ) -> Gradient:
+        length = norm(vector)
+        zero = torch.zeros_like(length)
+        eps = torch.where(length > 0, radius / length, zero)
+        per_eps = torch.where(length > 0, length / (2 * radius), zero)
+
+        def slope_at(displacement: Gradient) -> Gradient:
+            with frozen(weights), moved(weights, displacement), same_noise(weights):
+                return gradient(loss(), alphas)
+
+        ahead = slope_at(scale(vector, eps))
+        behind = slope_at(scale(vector, -eps))
+        return [(a - b) * per_eps for a, b in zip(ahead, behind, strict=True)]
+
+    return product
+
+
+def exact() -> Product:
+    """The product itself, by differentiating grad_w L . v once more (reverse over reverse)."""
+
+    def product(
+        loss: Callable[[], Tensor],
+        weights: Sequence[Tensor],
+        vector: Gradient,
+        alphas: Sequence[Tensor],
+    ) -> Gradient:
+        with same_noise(weights):
+            slopes = gradient(loss(), weights, create_graph=True)
+        along = torch.stack([(s * v).sum() for s, v in zip(slopes, vector, strict=True)]).sum()
+        return gradient(along, alphas)
+
+    return product

@@ -1,0 +1,64 @@
+"""Virtual steps that leave no trace: weights, buffers and random state come back bit for bit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+
+@contextmanager
+def without_trace(modules: Iterable[nn.Module]) -> Iterator[None]:
+    """Give every buffer of the modules (running statistics, power iterations) its value back.
+
+    The random state on entry is the random state on leaving as well.
+    """
+    buffers = [buffer for module in modules for buffer in module.buffers()]
+    saved = [buffer.clone() for buffer in buffers]
+    with same_noise(buffers):
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for buffer, value in zip(buffers, saved, strict=True):
+                    buffer.copy_(value)
+
+
+@contextmanager
+def same_noise(tensors: Iterable[Tensor]) -> Iterator[None]:
+    """Leave the random state of the CPU, and of the devices the tensors are on, as it was.
+
+    Passes that each run in this context draw the same random numbers, so that dropout is
+    one fixed function between the points of a finite difference.
+    """
+    devices = sorted({tensor.device.index for tensor in tensors if tensor.device.type == "cuda"})
+    with torch.random.fork_rng(devices=devices):
+        yield
+
+
+@contextmanager
+def moved(weights: Sequence[Tensor], displacement: Sequence[Tensor]) -> Iterator[None]:
+    """Add a displacement to the weights, in place; restore the saved values on leaving."""
+    saved = [weight.detach().clone() for weight in weights]
+    with torch.no_grad():
+        torch._foreach_add_(list(weights), list(displacement))
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            torch._foreach_copy_(list(weights), saved)
+
+
+@contextmanager
+def frozen(weights: Iterable[Tensor]) -> Iterator[None]:
+    """Let the weights require no gradient, so that passes need not remember anything for them."""
+    trainable = [weight for weight in weights if weight.requires_grad]
+    for weight in trainable:
+        weight.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for weight in trainable:
+            weight.requires_grad_(True)

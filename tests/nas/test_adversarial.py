@@ -1,0 +1,150 @@
+"""The game: what the discriminator is shown, what the losses are, and who gets gradients."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from nas.adversarial import AdversarialSegmentation, Segmentation
+from nas.data.batches import Batch
+
+CLASSES = 3
+
+
+class Recorder(nn.Module):
+    """A discriminator that remembers what it was shown and judges by one class."""
+
+    def __init__(self, channel: int = 2) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(1.0))
+        self.channel = channel
+        self.seen: list[Tensor] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.seen.append(x)
+        return self.scale * x[:, self.channel].mean(dim=(1, 2))[:, None]
+
+
+@pytest.fixture
+def batch() -> Batch:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(2, 1, 6, 5, generator=generator)
+    labels = torch.randint(0, CLASSES, (2, 6, 5), generator=generator)
+    return Batch(images, labels, ("a", "b"))
+
+
+class Oracle(nn.Module):
+    """A segmenter that knows the labels, up to a strength that it could learn."""
+
+    def __init__(self, labels: Tensor, strength: float) -> None:
+        super().__init__()
+        self.strength = nn.Parameter(torch.tensor(strength))
+        self.register_buffer("code", torch.eye(CLASSES)[labels].movedim(-1, 1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.strength * self.code
+
+
+def game(segmenter: nn.Module, judge: nn.Module, **options) -> AdversarialSegmentation:
+    options = {"classes": CLASSES, "adversarial_weight": 0.5, **options}
+    return AdversarialSegmentation(segmenter, judge, **options)
+
+
+def test_a_perfect_prediction_is_shown_exactly_like_the_truth(batch: Batch) -> None:
+    """Catches inverted and permuted channels, and maps that are not probabilities."""
+    judge = Recorder()
+    game(Oracle(batch.labels, 50.0), judge).discriminator_loss(batch)
+    real, fake = judge.seen
+    assert torch.allclose(real, fake, atol=1e-6)
+    assert real.shape == (2, CLASSES, 6, 5)
+    for index in range(CLASSES):
+        assert torch.equal(real[:, index] == 1, batch.labels == index)
+
+
+def test_the_prediction_is_shown_as_probabilities_of_the_classes_in_order(batch: Batch) -> None:
+    judge = Recorder()
+    segmenter = nn.Conv2d(1, CLASSES, 3, padding=1)
+    game(segmenter, judge).discriminator_loss(batch)
+    _, fake = judge.seen
+    logits = segmenter(batch.images)
+    expected = logits.exp() / logits.exp().sum(dim=1, keepdim=True)
+    assert torch.allclose(fake, expected)
+
+
+def test_truth_and_prediction_are_judged_in_passes_of_their_own(batch: Batch) -> None:
+    judge = Recorder()
+    game(nn.Conv2d(1, CLASSES, 1), judge).discriminator_objective(batch)
+    assert [len(x) for x in judge.seen] == [2, 2]
+
+
+def test_the_image_is_appended_where_it_is_to_be_seen(batch: Batch) -> None:
+    judge = Recorder()
+    game(nn.Conv2d(1, CLASSES, 1), judge, sees_image=True).discriminator_loss(batch)
+    for seen in judge.seen:
+        assert torch.equal(seen[:, CLASSES:], batch.images)
+
+
+def test_segmenter_loss_is_equation_1(batch: Batch) -> None:
+    """Cross-entropy of logits written out (no second softmax), minus lambda log g."""
+    segmenter, judge = nn.Conv2d(1, CLASSES, 3, padding=1), Recorder()
+    found = game(segmenter, judge).segmenter_loss(batch)
+    logits = segmenter(batch.images)
+    log_probabilities = logits - logits.exp().sum(dim=1, keepdim=True).log()
+    cross_entropy = -log_probabilities.gather(1, batch.labels[:, None]).mean()
+    verdict = judge(logits.softmax(dim=1))
+    assert torch.allclose(found, cross_entropy - 0.5 * verdict.sigmoid().log().mean())
+    assert torch.allclose(Segmentation(segmenter).segmentation_loss(batch), cross_entropy)
+
+
+def test_cross_entropy_of_a_sure_segmenter_vanishes(batch: Batch) -> None:
+    """With softmax applied twice it could not fall below log(1 + 2/e) = 0.55."""
+    loss = Segmentation(Oracle(batch.labels, 50.0)).segmentation_loss(batch)
+    assert float(loss) < 1e-6
+
+
+def test_discriminator_loss_is_equation_2(batch: Batch) -> None:
+    segmenter, judge = nn.Conv2d(1, CLASSES, 1), Recorder()
+    found = game(segmenter, judge).discriminator_loss(batch)
+    real, fake = (judge(seen) for seen in list(judge.seen))
+    assert torch.allclose(found, softplus(-real).mean() + softplus(fake).mean())
+    objective = game(segmenter, judge).discriminator_objective(batch)
+    assert torch.allclose(objective, found)
+
+
+def test_only_the_objective_reaches_the_segmenter_through_the_discriminators_loss(
+    batch: Batch,
+) -> None:
+    segmenter, judge = nn.Conv2d(1, CLASSES, 1), Recorder()
+    both = game(segmenter, judge)
+    (slope,) = torch.autograd.grad(
+        both.discriminator_loss(batch), [segmenter.weight], allow_unused=True
+    )
+    assert slope is None
+    (slope,) = torch.autograd.grad(both.discriminator_objective(batch), [segmenter.weight])
+    assert float(slope.abs().sum()) > 0
+
+
+def test_the_adversarial_term_pulls_the_prediction_towards_what_is_taken_for_real(
+    batch: Batch,
+) -> None:
+    """A judge that likes class 2 must raise P(class 2), not lower it."""
+    segmenter, judge = nn.Conv2d(1, CLASSES, 1), Recorder(channel=2)
+    adversarial = game(segmenter, judge, adversarial_weight=1e3)
+    before = segmenter(batch.images).softmax(1)[:, 2].mean()
+    loss = adversarial.segmenter_loss(batch)
+    slopes = torch.autograd.grad(loss, list(segmenter.parameters()))
+    with torch.no_grad():
+        for weight, slope in zip(segmenter.parameters(), slopes, strict=True):
+            weight -= 1e-3 * slope
+    assert float(segmenter(batch.images).softmax(1)[:, 2].mean()) > float(before)
+
+
+def test_verdicts_are_logits_of_real_then_fake(batch: Batch) -> None:
+    judge = Recorder()
+    real, fake = game(Oracle(batch.labels, -50.0), judge).verdicts(batch)
+    share = (batch.labels == 2).float().mean(dim=(1, 2))[:, None]
+    assert torch.allclose(real, share)
+    assert not torch.allclose(fake, share)
+    assert not real.requires_grad
