@@ -24,7 +24,11 @@ class Segmentation:
 
     def segmentation_loss(self, batch: Batch) -> Tensor:
         """CE(f(x), y); a scalar."""
-        return cross_entropy(self.segmenter(batch.images), batch.labels)
+        return cross_entropy(self.logits(batch), batch.labels)
+
+    def logits(self, batch: Batch) -> Tensor:
+        """f(x) before softmax, (N, K, H, W), in float32 or better under autocast too."""
+        return _at_least_float32(self.segmenter(batch.images))
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,7 @@ class AdversarialSegmentation(Segmentation):
 
     def segmenter_loss(self, batch: Batch) -> Tensor:
         """L_S = CE(f(x), y) - lambda_adv * log g(f(x)) (Eq. 1); a scalar."""
-        logits = self.segmenter(batch.images)
+        logits = self.logits(batch)
         verdict = self._judge(logits.softmax(dim=1), batch)
         return cross_entropy(logits, batch.labels) + self.adversarial_weight * fooling_loss(verdict)
 
@@ -69,7 +73,7 @@ class AdversarialSegmentation(Segmentation):
         return self._verdicts(self._prediction(batch), batch)
 
     def _prediction(self, batch: Batch) -> Tensor:
-        return self.segmenter(batch.images).softmax(dim=1)
+        return self.logits(batch).softmax(dim=1)
 
     def _verdicts(self, prediction: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         truth = one_hot(batch.labels, self.classes).movedim(-1, 1).to(prediction.dtype)
@@ -77,4 +81,8 @@ class AdversarialSegmentation(Segmentation):
 
     def _judge(self, class_map: Tensor, batch: Batch) -> Tensor:
         seen = torch.cat([class_map, batch.images], dim=1) if self.sees_image else class_map
-        return self.discriminator(seen)
+        return _at_least_float32(self.discriminator(seen))
+
+
+def _at_least_float32(values: Tensor) -> Tensor:
+    return values.to(torch.promote_types(values.dtype, torch.float32))

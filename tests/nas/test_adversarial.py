@@ -148,3 +148,12 @@ def test_verdicts_are_logits_of_real_then_fake(batch: Batch) -> None:
     assert torch.allclose(real, share)
     assert not torch.allclose(fake, share)
     assert not real.requires_grad
+
+
+def test_losses_are_in_full_precision_under_autocast(batch: Batch) -> None:
+    """Rounded to bfloat16, a loss of 1.4 would move in steps of 0.008."""
+    both = game(nn.Conv2d(1, CLASSES, 3, padding=1), nn.Sequential(nn.Flatten(), nn.Linear(90, 1)))
+    with torch.autocast("cpu", torch.bfloat16):
+        losses = [both.segmenter_loss(batch), both.discriminator_loss(batch)]
+        real, fake = both.verdicts(batch)
+    assert {value.dtype for value in (*losses, real, fake)} == {torch.float32}

@@ -368,3 +368,19 @@ def test_recomputed_cells_give_the_same_gradients_first_and_second() -> None:
     network.recompute = True
     recomputed = slopes()
     assert all(torch.allclose(a, b, rtol=1e-9) for a, b in zip(kept, recomputed, strict=True))
+
+
+def test_gradients_under_bfloat16_are_finite_and_near_those_of_float32() -> None:
+    network = CellSupernet(3, channels=8, layout="NR", normalisation="group")
+    maps = torch.rand(2, 3, 48, 48).softmax(dim=1)
+    weights = network.weights()
+
+    def slopes() -> Tensor:
+        loss = functional.softplus(network(maps).float()).mean()
+        return torch.cat([slope.flatten() for slope in torch.autograd.grad(loss, weights)])
+
+    exact = slopes()
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = slopes()
+    assert rounded.isfinite().all()
+    assert functional.cosine_similarity(exact, rounded, dim=0) > 0.9

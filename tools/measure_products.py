@@ -1,0 +1,144 @@
+"""How far the finite-difference product can be trusted, by the normalisation of the discriminator.
+
+For each normalisation a search is run for some steps on real images, and on fresh batches the
+published finite difference is compared with the exact product: cosine and ratio of norms for each
+player, at several radii. Also the share of the exact second-order term in the hypergradient, how
+well the discriminator tells truth from prediction by then, and the time of a step.
+
+    python tools/measure_products.py --data-root DIR --out experiments/products
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from pathlib import Path
+
+import torch
+
+from nas.cli.common import checked
+from nas.gradients import cosine, norm
+from nas.preparation import open_data
+from nas.products import exact, finite_difference
+from nas.runs import RunFolder
+from nas.scoring import discriminator_accuracy
+from nas.search import SearchStage
+from nas.settings import (
+    DataSettings,
+    Normalisation,
+    RunSettings,
+    SearchSettings,
+    SpaceSettings,
+    TrainingSettings,
+)
+
+NORMALISATIONS: tuple[Normalisation, ...] = ("batch", "instance", "group", "spectral", "none")
+PLAYERS = ("segmenter", "discriminator")
+RADII = (1e-1, 1e-2, 1e-3)
+
+
+def main() -> None:
+    """Measure and write products.json and a Markdown table."""
+    arguments = _arguments()
+    torch.set_num_threads(arguments.threads)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    results = {}
+    for normalisation in arguments.normalisations:
+        results[normalisation] = measure(normalisation, arguments)
+        (arguments.out / "products.json").write_text(json.dumps(results, indent=2))
+        print(normalisation, json.dumps(results[normalisation]), flush=True)
+    (arguments.out / "products.md").write_text(table(results))
+    print(table(results))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--data-root", type=Path, required=True)
+    parser.add_argument("--out", type=Path, default=Path("experiments/products"))
+    parser.add_argument("--image-size", default="64")
+    parser.add_argument("--backbone", default="unet?width=16")
+    parser.add_argument("--layout", default="NRN")
+    parser.add_argument("--channels", type=int, default=8)
+    parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--batches", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--normalisations", nargs="+", default=list(NORMALISATIONS))
+    return parser.parse_args()
+
+
+def measure(normalisation: Normalisation, arguments: argparse.Namespace) -> dict:
+    """All figures of one normalisation."""
+    settings = checked(
+        SearchSettings(
+            backbone=arguments.backbone,
+            data=DataSettings(
+                dataset="folder", data_root=arguments.data_root, image_size=arguments.image_size
+            ),
+            space=SpaceSettings(
+                layout=arguments.layout, channels=arguments.channels, normalisation=normalisation
+            ),
+            training=TrainingSettings(
+                segmenter_lr=arguments.rate, discriminator_lr=arguments.rate, batch_size=4
+            ),
+            run=RunSettings(device="cpu"),
+        )
+    )
+    folder = RunFolder(arguments.out / "scratch")
+    data = open_data(settings.data)
+    stage = SearchStage(settings, folder, data)
+    for step in range(arguments.steps):
+        stage.engine.update_weights(stage.weight_batches.batch(*divmod(step, stage.steps)))
+    accuracy = discriminator_accuracy(stage.game, stage.samples, stage.architecture_half, 4)
+    samples = [compare(stage, count) for count in range(arguments.batches)]
+    merged = {key: statistics.median(sample[key] for sample in samples) for key in samples[0]}
+    return {**accuracy, **merged}
+
+
+def compare(stage: SearchStage, count: int) -> dict[str, float]:
+    """Exact product against finite differences on one pair of batches."""
+    (group,) = stage.engine.groups
+    train = stage.weight_batches.batch(1000, count)
+    validation = stage.architecture_batches.batch(1000, count)
+    started = time.perf_counter()
+    truth = stage.engine.with_product(exact()).hypergradient(group, train, validation)
+    figures = {
+        "exact_seconds": time.perf_counter() - started,
+        "second_order_share": float(truth.second_order_share()),
+    }
+    for radius in RADII:
+        started = time.perf_counter()
+        rule = finite_difference(radius)
+        found = stage.engine.with_product(rule).hypergradient(group, train, validation)
+        figures[f"seconds r={radius:g}"] = time.perf_counter() - started
+        for name, term in truth.indirect.items():
+            approximation = found.indirect[name]
+            figures[f"cosine {name} r={radius:g}"] = float(cosine(approximation, term))
+            figures[f"ratio {name} r={radius:g}"] = float(norm(approximation) / norm(term))
+    return figures
+
+
+def table(results: dict[str, dict]) -> str:
+    """Markdown with a row per normalisation."""
+    columns = [
+        *(f"cosine {name} r={radius:g}" for name in PLAYERS for radius in RADII),
+        "second_order_share",
+        "real_accuracy",
+        "fake_accuracy",
+        "seconds r=0.01",
+        "exact_seconds",
+    ]
+    lines = [
+        "| normalisation | " + " | ".join(columns) + " |",
+        "|---" * (len(columns) + 1) + "|",
+    ]
+    for name, figures in results.items():
+        values = (figures[column] for column in columns)
+        lines.append(f"| {name} | " + " | ".join(f"{value:.3g}" for value in values) + " |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()
