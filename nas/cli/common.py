@@ -1,0 +1,236 @@
+"""What all commands share: reading settings and options, errors, exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import msgspec
+import tyro
+
+from nas.errors import RunError, TrainingError, UsageError, UserError
+from nas.runs import RunFolder, read_toml, to_settings
+from nas.settings import RetrainSettings, RunSettings, SearchSettings
+from nas.version import __version__
+
+Settings = TypeVar("Settings", bound=msgspec.Struct)
+
+EXIT_CODES = """exit codes: 0 done; 2 options or settings; 3 data; 4 run folder, checkpoint or
+genotype; 5 training failed, or out of memory; 130 or 143 stopped by Ctrl-C or SIGTERM, saved"""
+
+OUT_OF_MEMORY = (
+    "Out of memory: lower --batch-size, --image-size or the width of the networks. What was saved "
+    "before is untouched."
+)
+
+_MARKERS = (
+    tyro.conf.OmitArgPrefixes,
+    tyro.conf.OmitSubcommandPrefixes,
+    tyro.conf.FlagCreatePairsOff,
+)
+SHARED_TABLES = set(SearchSettings.__struct_fields__) | set(RetrainSettings.__struct_fields__)
+CHANGEABLE_ON_RESUME = ("run_dir", "resume", "config", "device", "threads", "checkpoint_minutes")
+
+
+def parse(kind: type[Settings], command: str, arguments: Sequence[str] | None = None) -> Settings:
+    """The settings of a command: from the file --config where given, then from the options.
+
+    Raises:
+        UsageError: the file cannot be read, or a value is out of its range.
+    """
+    given = _arguments(arguments)
+    config = _value_of("--config", given)
+    default = _configured(kind, Path(config)) if config else None
+    return checked(_parse(kind, command, given, default))
+
+
+def parse_run(
+    kind: type[Settings], command: str, arguments: Sequence[str] | None = None
+) -> Settings:
+    """As `parse`, but with --resume the settings are those that the run in --run-dir began with.
+
+    Raises:
+        UsageError: as `parse`, or --resume comes without --run-dir.
+        RunError: there is nothing to resume, or options differ from the settings of the run.
+    """
+    given = _arguments(arguments)
+    if "--resume" in given and not {"-h", "--help"} & set(given):
+        return _resumed(kind, command, given)
+    return _anchored(parse(kind, command, given))
+
+
+def _configured(kind: type[Settings], path: Path) -> Settings:
+    """Settings from a file; what is required and not in it stays open for the command line.
+
+    One file may serve several commands: tables that only another command has are passed over.
+    """
+    tables = read_toml(path)
+    fields = {field.name: field for field in msgspec.structs.fields(kind)}
+    unknown = set(tables) - set(fields) - SHARED_TABLES
+    if unknown:
+        raise UsageError(
+            f"{path}: {', '.join(sorted(unknown))} is neither a setting nor a table; expected "
+            f"{', '.join(sorted(set(fields) | SHARED_TABLES))}."
+        )
+    for option in ("resume", "config"):
+        if isinstance(tables.get("run"), dict) and tables["run"].get(option):
+            raise UsageError(f"{path}: run.{option} belongs on the command line, as --{option}.")
+    values = {}
+    for name, field in fields.items():
+        if name in tables:
+            wrapped = msgspec.defstruct("Wrapped", [(name, field.type)], forbid_unknown_fields=True)
+            values[name] = getattr(to_settings({name: tables[name]}, wrapped, path), name)
+        elif field.required:
+            values[name] = tyro.MISSING
+    return kind(**values)
+
+
+def _resumed(kind: type[Settings], command: str, given: Sequence[str]) -> Settings:
+    path = _value_of("--run-dir", given)
+    if path is None:
+        raise UsageError("--resume needs --run-dir DIR, the folder of the run to go on with.")
+    folder = RunFolder.open(Path(path), command.removeprefix("nas-"))
+    started = folder.read_settings(kind)
+    config = _value_of("--config", given)
+    default = _configured(kind, Path(config)) if config else started
+    wanted = _anchored(checked(_parse(kind, command, given, default)))
+    for name, (before, now) in _differences(started, wanted).items():
+        raise RunError(
+            f"{path} was started with {name} = {before}, and --resume cannot change that to "
+            f"{now}. Leave the option out, or start a new run in another --run-dir."
+        )
+    return wanted
+
+
+def _anchored(settings: Any) -> Any:
+    """The settings with absolute paths, so that a run can be used from any folder."""
+    paths = {
+        name: Path(os.path.abspath(getattr(settings.data, name)))
+        for name in ("data_root", "groups", "split")
+        if getattr(settings.data, name) is not None
+    }
+    data = msgspec.structs.replace(settings.data, **paths)
+    return msgspec.structs.replace(settings, data=data)
+
+
+def _differences(started: Any, wanted: Any) -> dict[str, tuple[Any, Any]]:
+    differences: dict[str, tuple[Any, Any]] = {}
+    for name in started.__struct_fields__:
+        before, now = getattr(started, name), getattr(wanted, name)
+        if isinstance(before, msgspec.Struct):
+            differences |= _differences(before, now)
+        elif before != now and name not in CHANGEABLE_ON_RESUME:
+            differences[name] = (before, now)
+    return differences
+
+
+def checked(settings: Settings) -> Settings:
+    """The settings, with every range checked.
+
+    Raises:
+        UsageError: a value is out of its range.
+    """
+    plain = msgspec.to_builtins(settings, enc_hook=str)
+    try:
+        msgspec.convert(plain, type(settings), dec_hook=lambda kind, value: kind(value))
+    except msgspec.ValidationError as error:
+        reason, _, place = str(error).partition(" - at `$.")
+        option = place.rstrip("`").split(".")[-1].replace("_", "-")
+        raise UsageError(f"--{option}: {reason[0].lower()}{reason[1:]}; see --help.") from error
+    return settings
+
+
+def prepare_run_folder(settings: Any, suggestion: Path) -> tuple[Any, RunFolder]:
+    """The folder to run in, and the settings to keep in it: those that do not name the folder.
+
+    Raises:
+        RunError: a new run was asked for, and the folder holds one.
+    """
+    run: RunSettings = settings.run
+    folder = RunFolder(run.run_dir or suggestion)
+    if not run.resume:
+        folder.refuse_run()
+    kept = msgspec.structs.replace(run, run_dir=None, config=None, resume=False)
+    return msgspec.structs.replace(settings, run=kept), folder
+
+
+def main(command: str, action: Callable[[], None]) -> NoReturn:
+    """Run a command; errors of the user become one sentence on stderr and an exit code."""
+    try:
+        action()
+    except UserError as error:
+        fail(command, str(error), error.exit_code)
+    except KeyboardInterrupt:
+        fail(command, "Stopped at once; what was saved before is untouched.", 130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        fail(command, OUT_OF_MEMORY, TrainingError.exit_code)
+    sys.exit(0)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    allocator = ("can't allocate memory", "out of memory")
+    return isinstance(error, MemoryError) or any(text in str(error) for text in allocator)
+
+
+def fail(command: str, sentence: str, code: int) -> NoReturn:
+    """Say what went wrong and leave."""
+    print(f"{command}: {sentence}", file=sys.stderr)
+    sys.exit(code)
+
+
+def _parse(
+    kind: type[Settings], command: str, given: Sequence[str], default: Settings | None
+) -> Settings:
+    if "--version" in given:
+        print(f"{command} {__version__}")
+        sys.exit(0)
+    description = f"{(kind.__doc__ or '').strip()}\n\n{' '.join(EXIT_CODES.split())}"
+    start: dict[str, Any] = {} if default is None else {"default": default}
+    return tyro.cli(
+        kind, prog=command, description=description, args=given, config=_MARKERS, **start
+    )
+
+
+def _arguments(arguments: Sequence[str] | None) -> list[str]:
+    """The arguments; underscores in the names of options are hyphens, as tyro has it."""
+    given = sys.argv[1:] if arguments is None else arguments
+    return [_hyphenated(each) if each.startswith("--") else each for each in given]
+
+
+def _hyphenated(argument: str) -> str:
+    name, equals, value = argument.partition("=")
+    return name.replace("_", "-") + equals + value
+
+
+def _value_of(option: str, given: Sequence[str]) -> str | None:
+    for place, argument in enumerate(given):
+        if argument == option and place + 1 < len(given):
+            return given[place + 1]
+        if argument.startswith(f"{option}="):
+            return argument.removeprefix(f"{option}=")
+    return None
+
+
+def check_writable(path: Path) -> None:
+    """Make sure that an output file or folder can be made before any work is done.
+
+    Raises:
+        RunError: it cannot.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            return
+    except OSError as error:
+        raise RunError(
+            f"Cannot write into {path}: {error.strerror or error}. Choose a folder that you may "
+            "write to."
+        ) from error

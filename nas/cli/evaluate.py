@@ -1,0 +1,59 @@
+"""nas-evaluate: score a retrained segmenter."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Literal
+
+import tyro
+from msgspec import Struct
+
+from nas.cli.common import main as run_command
+from nas.cli.common import parse
+from nas.metrics.tables import score_table
+from nas.runs import RunFolder
+
+COMMAND = "nas-evaluate"
+
+
+class Options(Struct, frozen=True, kw_only=True):
+    """Score the segmenter of a retraining on images that it was not trained on."""
+
+    run: tyro.conf.Positional[Path]
+    """Folder of the retraining."""
+
+    split: Literal["train", "val", "test"] = "test"
+    """Which subset of the run's split."""
+
+    device: str = "auto"
+    """auto (CUDA if there is one), cpu, cuda, cuda:1, ..."""
+
+    config: Path | None = None
+    """TOML file with these options; those on the command line override it."""
+
+
+def evaluate() -> None:
+    """Evaluate, print the table, and say where everything is."""
+    options = parse(Options, COMMAND)
+    folder = RunFolder.open(options.run, "retrain")
+
+    from rich.console import Console
+
+    from nas.evaluate import evaluate as evaluate_run
+
+    scores, out = evaluate_run(folder, options.split, options.device)
+    title = f"{options.run}, {scores.images} {options.split} images"
+    Console().print(score_table(scores, title))
+    print(f"Per case, as JSON, and pictures: {out}")
+    run = shlex.quote(str(options.run))
+    print(f"Next: nas-predict {run} IMAGE... -o masks/")
+
+
+def main() -> None:
+    """Entry point."""
+    run_command(COMMAND, evaluate)
+
+
+if __name__ == "__main__":
+    main()

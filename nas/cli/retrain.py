@@ -1,0 +1,37 @@
+"""nas-retrain: train a segmenter against a discriminator, or none."""
+
+from __future__ import annotations
+
+import shlex
+
+from nas.cli.common import main as run_command
+from nas.cli.common import parse_run, prepare_run_folder
+from nas.runs import new_run_path
+from nas.settings import RetrainSettings
+
+COMMAND = "nas-retrain"
+
+
+def retrain() -> None:
+    """Retrain, and say what to do next."""
+    settings = parse_run(RetrainSettings, COMMAND)
+    suggestion = new_run_path("retrain", settings.data.dataset, settings.backbone)
+
+    from nas.retrain import resolve_adversary, run_retraining
+
+    if not settings.run.resume:
+        resolve_adversary(settings.adversary)
+    resume = settings.run.resume
+    settings, folder = prepare_run_folder(settings, suggestion)
+    run_retraining(settings, folder, resume)
+    print(f"Done. The segmenter is {folder.checkpoint('segmenter')}")
+    print(f"Next: nas-evaluate {shlex.quote(str(folder.path))}")
+
+
+def main() -> None:
+    """Entry point."""
+    run_command(COMMAND, retrain)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,42 @@
+"""nas-search: search a discriminator."""
+
+from __future__ import annotations
+
+import shlex
+
+from nas.cli.common import main as run_command
+from nas.cli.common import parse_run, prepare_run_folder
+from nas.runs import RunFolder, new_run_path
+from nas.settings import SearchSettings
+
+COMMAND = "nas-search"
+
+
+def search() -> None:
+    """Search, and say what to do next."""
+    settings = parse_run(SearchSettings, COMMAND)
+    suggestion = new_run_path("search", settings.data.dataset, settings.backbone)
+
+    from nas.search import check_settings, run_search
+
+    check_settings(settings)
+    resume = settings.run.resume
+    settings, folder = prepare_run_folder(settings, suggestion)
+    run_search(settings, folder, resume)
+    say_next(folder)
+
+
+def say_next(folder: RunFolder) -> None:
+    """Where the results are, and the command that derives the genotype."""
+    path = shlex.quote(str(folder.path))
+    print(f"Done. Genotypes of every epoch: {folder.genotypes}")
+    print(f"Next: nas-derive {path} -o {shlex.quote(str(folder.path / 'genotype.json'))}")
+
+
+def main() -> None:
+    """Entry point."""
+    run_command(COMMAND, search)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""Devices, precision, and random states that are set on purpose."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
+
+import torch
+
+from nas.errors import UsageError
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device of that name; ``auto`` is CUDA where there is one, else the CPU.
+
+    Raises:
+        UsageError: no such device, or it is not on this machine.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UsageError(
+            f"--device {name} is no device: auto, cpu, cuda or cuda:1 was expected."
+        ) from error
+    if device.type not in ("cpu", "cuda"):
+        raise UsageError(
+            f"--device {name} is not supported: auto, cpu, cuda or cuda:1 was expected."
+        )
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UsageError(
+            f"--device {name} is not on this machine, which has {torch.cuda.device_count()} CUDA "
+            "devices that this torch can use: choose --device cpu or auto."
+        )
+    return device
+
+
+def set_threads(count: int) -> None:
+    """Let torch use so many CPU threads; 0 leaves its own choice."""
+    if count:
+        torch.set_num_threads(count)
+
+
+def autocast(precision: str, device: torch.device) -> Callable[[], AbstractContextManager[object]]:
+    """Makes the context that passes run in: bf16 autocast, or nothing for fp32."""
+    if precision == "bf16":
+        return partial(torch.autocast, device.type, torch.bfloat16)
+    return nullcontext
+
+
+def derived_seed(seed: int, purpose: str) -> int:
+    """A seed for one purpose of a run, so that purposes do not share random numbers."""
+    digest = hashlib.sha256(f"{seed}/{purpose}".encode()).digest()
+    return int.from_bytes(digest[:7], "big")
+
+
+def seed_noise(seed: int) -> None:
+    """Seed torch's generators, from which dropout draws; a resumed run overrides their state."""
+    torch.manual_seed(derived_seed(seed, "noise"))
+
+
+@contextmanager
+def seeded(seed: int, purpose: str) -> Iterator[None]:
+    """Draw from torch's generator of the CPU as seeded for one purpose; its state comes back after.
+
+    Networks initialised in this context depend on the seed and the purpose alone, so that
+    segmenters of one seed start equal whatever they are trained against.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derived_seed(seed, purpose))
+        yield

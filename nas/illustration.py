@@ -1,0 +1,128 @@
+"""The pictures of a run while it runs: cases, cells, probabilities, curves."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+from torch import nn
+
+from nas import pictures, plots
+from nas.data.batches import Samples
+from nas.metrics.semantic import confusion_matrix, iou, mean_defined
+from nas.runs import RunFolder, unwritable
+from nas.scoring import predictions
+from nas.tracking import Tracker
+from search_spaces import genotypes
+from search_spaces.drawing import probabilities_figure, render
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from nas.retrain import RetrainStage
+    from nas.search import SearchStage
+
+SHOWN_CASES = 4
+DRAWINGS_PER_RUN = 20
+
+
+def is_drawn(epoch: int, epochs: int) -> bool:
+    """Whether an epoch (from 0) gets pictures: the first, the last, and about 20 in all."""
+    every = max(1, epochs // DRAWINGS_PER_RUN)
+    return epoch in (0, epochs - 1) or (epoch + 1) % every == 0
+
+
+def draw_search(stage: SearchStage, epoch: int, tracker: Tracker) -> None:
+    """Cases of the architecture half, the cells, and the heat map of the probabilities."""
+    if not is_drawn(epoch, stage.epochs):
+        return
+    relaxation = stage.genotype.relaxation
+    assert relaxation is not None
+    shown = {
+        "cases": case_sheet(
+            stage.game.segmenter,
+            stage.samples,
+            stage.data.classes,
+            stage.architecture_half[:SHOWN_CASES],
+        ),
+        "cells": _decode_png(render(stage.genotype, "png")),
+        "probabilities": plots.as_picture(probabilities_figure(relaxation)),
+    }
+    for name, picture in shown.items():
+        tracker.picture(name, picture, epoch + 1, (epoch + 1) * stage.steps)
+    draw_curves(stage.folder)
+
+
+def draw_retraining(stage: RetrainStage, epoch: int, tracker: Tracker) -> None:
+    """Cases of the validation images, or of the training images where there are none."""
+    if not is_drawn(epoch, stage.epochs):
+        return
+    samples = stage.val_samples if len(stage.val_samples) else stage.train_samples
+    picture = case_sheet(
+        stage.game.segmenter, samples, stage.data.classes, samples.ids[:SHOWN_CASES]
+    )
+    tracker.picture("cases", picture, epoch + 1, (epoch + 1) * stage.steps)
+    draw_curves(stage.folder)
+
+
+def case_sheet(
+    segmenter: nn.Module, samples: Samples, classes: Sequence[str], ids: Sequence[str]
+) -> pictures.Picture:
+    """Image, truth and prediction of some cases under each other, each with its mean IoU."""
+    rows = []
+    for batch, found in predictions(segmenter, samples, ids):
+        for name, image, truth, predicted in zip(
+            batch.ids,
+            batch.images.cpu().numpy(),
+            batch.labels.cpu().numpy(),
+            found.cpu().numpy(),
+            strict=True,
+        ):
+            rows.append(case_row(name, image, truth, predicted, len(classes)))
+    return pictures.sheet(rows, classes)
+
+
+def case_row(
+    name: str, image: np.ndarray, truth: np.ndarray, predicted: np.ndarray, classes: int
+) -> pictures.Picture:
+    """Image (C, H, W), truth and prediction (H, W) of one case, with its mean IoU."""
+    value = float(mean_defined(iou(confusion_matrix(predicted, truth, classes))))
+    masks = {"truth": truth, f"prediction, IoU {value:.2f}": predicted}
+    return pictures.panels(image, masks, classes, name)
+
+
+def draw_curves(folder: RunFolder) -> None:
+    """The curves of metrics.jsonl so far, as pictures/curves.png."""
+    records = folder.read_metrics()
+    if records:
+        _save_figure(plots.learning_curves(records), folder.pictures / "curves.png")
+
+
+def draw_architecture_over_epochs(folder: RunFolder) -> None:
+    """Probabilities of every edge over the epochs of a search, one picture for each cell."""
+    found = [genotypes.read(path) for path in folder.genotype_files()]
+    relaxations = [each.relaxation for each in found if each.relaxation is not None]
+    if not relaxations:
+        return
+    for kind in ("normal", "reduction"):
+        values = np.array([each.probabilities(kind) for each in relaxations])
+        figure = plots.probabilities_over_epochs(
+            range(1, len(relaxations) + 1), values, relaxations[0].operations, f"{kind} cell"
+        )
+        _save_figure(figure, folder.pictures / f"probabilities_{kind}.png")
+
+
+def _save_figure(figure: Figure, path: Path) -> None:
+    try:
+        path.parent.mkdir(exist_ok=True)
+        plots.save(figure, path)
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
+def _decode_png(content: bytes) -> pictures.Picture:
+    return np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))

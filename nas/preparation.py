@@ -1,0 +1,162 @@
+"""What every stage starts from: device, data, split and segmenter, by settings and seed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from nas.data.batches import Batch, Samples
+from nas.data.cases import Reader, Subset
+from nas.data.readers import open_reader
+from nas.data.sizes import parse_size
+from nas.data.splits import Split, load_split, make_split, save_split
+from nas.devices import seeded
+from nas.errors import DataError, UsageError
+from nas.networks import build_segmenter
+from nas.runs import RunFolder
+from nas.settings import DataSettings
+from nas.traceless import without_trace
+from nas.tracking import reading_progress
+
+SAME_MEAN = 5e-3
+"""Difference of two means of one image up to which it counts as the same on another machine."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """The data of a run: reader, split, and the size at which the networks see it."""
+
+    reader: Reader
+    split: Split
+    size: tuple[int, int]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, background first."""
+        return self.reader.classes
+
+    @property
+    def groups(self) -> dict[str, str | None]:
+        """Group of each case."""
+        return {case.id: case.group for case in self.reader.cases}
+
+    def samples(self, subset: Subset, device: torch.device) -> Samples:
+        """The cases of a subset, to be kept on a device."""
+        return Samples(self.reader, self.split.subset(subset), self.size, device)
+
+    def loaded(self, subset: Subset, device: torch.device) -> Samples:
+        """As `samples`, with every file decoded now: a damaged one is found before training.
+
+        Raises:
+            DataError: a file cannot be read.
+        """
+        with reading_progress(f"reading {subset} images") as progress:
+            samples = Samples(self.reader, self.split.subset(subset), self.size, device, progress)
+            samples.load()
+        return samples
+
+
+def open_data(settings: DataSettings, folder: RunFolder | None = None) -> Data:
+    """Open the data; the split is the folder's own where it has one.
+
+    Raises:
+        DataError: the data is missing, damaged, or too small for the split.
+        UsageError: the settings contradict each other.
+    """
+    size = parse_size(settings.image_size)
+    reader = open_reader(settings)
+    if folder is not None and folder.split_file.exists():
+        return Data(reader, load_split(folder.split_file), size)
+    return Data(reader, make_split(reader, settings), size)
+
+
+def record_data(folder: RunFolder, data: Data, *samples: Samples) -> None:
+    """Write the split and what the data is into a new run's folder; a resumed run compares them.
+
+    Args:
+        folder: of the run.
+        data: the data of the run.
+        samples: the cases that it trains or validates on.
+
+    Raises:
+        DataError: the data is not what the run began with.
+    """
+    found = describe(data, *samples)
+    known = folder.read_record().get("data")
+    if known is None:
+        save_split(data.split, folder.split_file)
+        folder.record(data=found)
+        return
+    for change in changes(known, found):
+        raise DataError(
+            f"The data is not what the run in {folder.path} began with: {change}. Bring the data "
+            "back as it was, or start a new run in another --run-dir."
+        )
+
+
+def describe(data: Data, *samples: Samples) -> dict[str, Any]:
+    """What a run keeps of its data: names, numbers, and two means for each case in ``samples``."""
+    split = data.split
+    batches = [each.batch([case]) for each in samples for case in each.ids]
+    return {
+        "name": data.reader.name,
+        "classes": list(data.classes),
+        "channels": data.reader.channels,
+        "images": {name: len(split.subset(name)) for name in ("train", "val", "test")},
+        "split_hash": split.hash,
+        "means": {batch.ids[0]: [_mean(batch.images), _mean(batch.labels)] for batch in batches},
+    }
+
+
+def changes(known: dict[str, Any], found: dict[str, Any]) -> list[str]:
+    """In words, how the data found differs from what a run keeps of its data."""
+    told = [
+        f"{name} was {known[name]} and is {found[name]}"
+        for name in ("name", "classes", "channels", "split_hash")
+        if known[name] != found[name]
+    ]
+    for case, means in found["means"].items():
+        before = known["means"].get(case)
+        if (
+            before is None
+            or max(abs(a - b) for a, b in zip(before, means, strict=True)) > SAME_MEAN
+        ):
+            told.append(f"the case {case} has another image or mask")
+    return told
+
+
+def rehearse(loss: Callable[[Batch], object], modules: Sequence[nn.Module], batch: Batch) -> None:
+    """Pass a batch through the networks; nothing of them changes.
+
+    Args:
+        loss: passes the batch through all of the networks.
+        modules: the networks.
+        batch: one of the smallest of the training.
+
+    Raises:
+        UsageError: there is nothing left of the images in the depth of a network.
+    """
+    try:
+        with torch.no_grad(), without_trace(modules):
+            loss(batch)
+    except ValueError as error:
+        height, width = batch.images.shape[2:]
+        raise UsageError(
+            f"The networks do not fit {len(batch.ids)} image(s) of {height}x{width} in a step "
+            f"({str(error).rstrip('.')}): raise --image-size or --batch-size, or choose networks "
+            "that are less deep."
+        ) from error
+
+
+def _mean(values: torch.Tensor) -> float:
+    return round(values.double().mean().item(), 6)
+
+
+def new_segmenter(backbone: str, channels: int, classes: int, seed: int) -> nn.Module:
+    """A segmenter whose initial weights depend on its specification and the seed alone."""
+    with seeded(seed, "segmenter"):
+        return build_segmenter(backbone, channels, classes)

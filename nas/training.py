@@ -1,0 +1,277 @@
+"""The loop that every stage of training runs in: steps, epochs, checkpoints, stops, resuming.
+
+A stage says what a step and the end of an epoch are; the loop sees to it that nothing is lost.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import shlex
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any, Protocol
+
+import torch
+
+from nas.errors import Interrupted, RunError, TrainingError
+from nas.runs import RunFolder
+from nas.tracking import TerminalProgress, Tracker
+
+
+class Stage(Protocol):
+    """One kind of training.
+
+    Attributes:
+        kind: ``search`` or ``retrain``; the name of its command is ``nas-`` and this.
+        epochs: how many epochs it runs at most.
+        steps: steps per epoch.
+    """
+
+    kind: str
+    epochs: int
+    steps: int
+
+    def step(self, epoch: int, step: int) -> dict[str, float]:
+        """Do one step (both counted from 0); the numbers that describe it."""
+
+    def finish_epoch(self, epoch: int, tracker: Tracker) -> dict[str, float]:
+        """Validate, draw and save after an epoch; the numbers that describe it."""
+
+    def stop_reason(self) -> str | None:
+        """Why no further epoch is needed, in words; None to go on."""
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the rest of the run depends on, as tensors and plain values."""
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Become what `state` was taken from."""
+
+
+@dataclass
+class Position:
+    """How far a run is: epochs done, steps done in the present one, and what these added up to."""
+
+    epoch: int = 0
+    step: int = 0
+    sums: dict[str, float] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def add(self, values: Mapping[str, float]) -> None:
+        """Take in the numbers of one step."""
+        for name, value in values.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
+            self.counts[name] = self.counts.get(name, 0) + 1
+        self.step += 1
+
+    def averages(self) -> dict[str, float]:
+        """Mean of each number over the steps of the epoch that had it."""
+        return {name: total / self.counts[name] for name, total in self.sums.items()}
+
+    def next_epoch(self) -> None:
+        """Begin to count anew."""
+        self.epoch += 1
+        self.step = 0
+        self.sums, self.counts = {}, {}
+
+
+STOPPING = b"\nStopping after this step; once more stops at once, without saving.\n"
+
+
+@dataclass
+class _StopRequest:
+    number: int = 0
+
+
+@contextmanager
+def stop_requests() -> Iterator[_StopRequest]:
+    """Turn the first SIGINT or SIGTERM into a request; a second one acts at once, as usual."""
+    request = _StopRequest()
+    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def restore() -> None:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+    def note(number: int, frame: FrameType | None) -> None:
+        request.number = number
+        restore()
+        os.write(2, STOPPING)
+
+    for number in previous:
+        signal.signal(number, note)
+    try:
+        yield request
+    finally:
+        restore()
+
+
+class Training:
+    """Runs a stage from where it is to its end."""
+
+    def __init__(self, stage: Stage, folder: RunFolder, checkpoint_minutes: float) -> None:
+        self.stage = stage
+        self.folder = folder
+        self.position = Position()
+        self._checkpoint_seconds = checkpoint_minutes * 60
+        self._last_save = time.monotonic()
+
+    def resume(self) -> None:
+        """Go back to the last checkpoint; without one, to the beginning.
+
+        Raises:
+            RunError: the checkpoint cannot be read, or does not fit the settings.
+        """
+        if self.folder.checkpoint("last").exists():
+            state = self.folder.load_checkpoint("last", self.stage.kind)
+            try:
+                self._restore(state)
+            except (RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
+                raise RunError(
+                    f"{self.folder.checkpoint('last')} does not fit the settings of the run "
+                    f"({_first_line(error)}): restore it from a copy, or start a new run."
+                ) from error
+        self.folder.forget_metrics_from(self.position.epoch + 1)
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        self.stage.restore(state["stage"])
+        self.position = Position(**state["position"])
+        torch.set_rng_state(state["random"]["cpu"])
+        for device, generator in enumerate(state["random"]["cuda"]):
+            if device < torch.cuda.device_count():
+                torch.cuda.set_rng_state(generator, device)
+
+    def run(self) -> None:
+        """Train until the last epoch, or until the stage has a reason to stop.
+
+        Raises:
+            Interrupted: SIGINT or SIGTERM came; the state was saved.
+            TrainingError: a loss or a weight is not finite; the last good checkpoint is named.
+        """
+        stage, position = self.stage, self.position
+        done = position.epoch * stage.steps + position.step
+        started = time.monotonic() - position.seconds
+        title = f"nas-{stage.kind}"
+        with (
+            stop_requests() as stop,
+            TerminalProgress(title, stage.epochs * stage.steps, done) as progress,
+            Tracker(self.folder, done, progress.say) as tracker,
+        ):
+            self._say_where_it_goes_on(progress)
+            before = time.monotonic()
+            while self._unfinished():
+                while position.step < stage.steps:
+                    self._step(tracker)
+                    done += 1
+                    progress.advance()
+                    position.seconds = time.monotonic() - started
+                    if stop.number or self._is_save_due():
+                        self._save()
+                    self._leave_on(stop.number)
+                record = self._finish_epoch(tracker, done)
+                left = progress.remaining(done, time.monotonic() - before)
+                progress.say(f"{_line(record, stage.epochs)}, remaining {left}")
+                if self._unfinished():
+                    self._leave_on(stop.number)
+
+    def _unfinished(self) -> bool:
+        return self.position.epoch < self.stage.epochs and self.stage.stop_reason() is None
+
+    def _say_where_it_goes_on(self, progress: TerminalProgress) -> None:
+        position = self.position
+        if (position.epoch or position.step) and self._unfinished():
+            progress.say(f"Going on in epoch {position.epoch + 1} after step {position.step}.")
+
+    def _step(self, tracker: Tracker) -> None:
+        position = self.position
+        values = self.stage.step(position.epoch, position.step)
+        for name, value in values.items():
+            if not math.isfinite(value):
+                raise self._not_finite(f"The {name}")
+        tracker.scalars(values, position.epoch * self.stage.steps + position.step, "step")
+        position.add(values)
+
+    def _finish_epoch(self, tracker: Tracker, done: int) -> dict[str, Any]:
+        position = self.position
+        self._finite_state()
+        record = {"epoch": position.epoch + 1, "step": done, **position.averages()}
+        record |= self.stage.finish_epoch(position.epoch, tracker)
+        record["seconds"] = round(position.seconds, 3)
+        tracker.epoch(record, done)
+        position.next_epoch()
+        self._save()
+        return record
+
+    def _leave_on(self, signal_number: int) -> None:
+        if signal_number:
+            raise Interrupted(
+                f"Stopped in epoch {self.position.epoch + 1} after step {self.position.step}; "
+                f"everything is saved. Go on with: {self.resume_command()}",
+                signal_number,
+            )
+
+    def _is_save_due(self) -> bool:
+        return time.monotonic() - self._last_save > self._checkpoint_seconds
+
+    def _finite_state(self) -> dict[str, Any]:
+        """The stage's state; a TrainingError if any tensor in it is not finite."""
+        state = self.stage.state()
+        for name, part in state.items():
+            if not all(tensor.isfinite().all() for tensor in _floats(part)):
+                raise self._not_finite(f"A number in the state of {name}")
+        return state
+
+    def _save(self) -> None:
+        cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+        state = {
+            "stage": self._finite_state(),
+            "position": vars(self.position),
+            "random": {"cpu": torch.get_rng_state(), "cuda": cuda},
+        }
+        self.folder.save_checkpoint("last", self.stage.kind, state)
+        self._last_save = time.monotonic()
+
+    def resume_command(self) -> str:
+        """The command that goes on with this run."""
+        return f"nas-{self.stage.kind} --run-dir {shlex.quote(str(self.folder.path))} --resume"
+
+    def _not_finite(self, name: str) -> TrainingError:
+        checkpoint = self.folder.checkpoint("last")
+        saved = (
+            f"the last good checkpoint is {checkpoint}"
+            if checkpoint.exists()
+            else "nothing was saved yet"
+        )
+        return TrainingError(
+            f"{name} is not a finite number in epoch {self.position.epoch + 1} after step "
+            f"{self.position.step}; {saved}. Lower the learning rates, or look at the images with "
+            "nas-data check, and start a new run."
+        )
+
+
+def _floats(tree: Any) -> Iterator[torch.Tensor]:
+    if isinstance(tree, torch.Tensor):
+        if tree.is_floating_point():
+            yield tree
+    elif isinstance(tree, (Mapping, list, tuple)):
+        for part in tree.values() if isinstance(tree, Mapping) else tree:
+            yield from _floats(part)
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:120].rstrip(".:")
+
+
+def _line(record: Mapping[str, Any], epochs: int) -> str:
+    shown = [
+        f"{name.replace('_', ' ')} {value:.4g}"
+        for name, value in record.items()
+        if name not in ("epoch", "step", "seconds") and isinstance(value, float)
+    ]
+    return f"epoch {record['epoch']}/{epochs}: " + ", ".join(shown)

@@ -1,0 +1,144 @@
+"""Data of a run: its own split, its files read early, and changes noticed on resuming."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from nas.data.cases import Case
+from nas.data.splits import Split, save_split
+from nas.errors import DataError, UsageError
+from nas.preparation import Data, changes, describe, new_segmenter, open_data, record_data, rehearse
+from nas.runs import RunFolder
+from nas.settings import DataSettings, SearchSettings
+
+CPU = torch.device("cpu")
+PHANTOM = DataSettings(image_size="32", train_images=3, val_images=1)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    folder = RunFolder(tmp_path / "run")
+    folder.begin("search", SearchSettings())
+    return folder
+
+
+def recorded(folder: RunFolder, data: Data) -> None:
+    record_data(folder, data, data.loaded("train", CPU), data.loaded("val", CPU))
+
+
+def test_the_split_of_the_folder_wins(folder: RunFolder) -> None:
+    drawn = open_data(PHANTOM, folder).split
+    ids = [case.id for case in open_data(PHANTOM).reader.cases]
+    own = Split(train=tuple(ids[:2]), val=(), test=tuple(ids[2:]))
+    save_split(own, folder.split_file)
+    assert open_data(PHANTOM, folder).split == own
+    assert open_data(PHANTOM).split == drawn != own
+
+
+def test_data_is_recorded_once_and_found_again(
+    folder: RunFolder, discs: Callable[..., Data]
+) -> None:
+    data = discs()
+    recorded(folder, data)
+    record = folder.read_record()["data"]
+    assert record["images"] == {"train": 4, "val": 2, "test": 2}
+    assert record["split_hash"] == data.split.hash
+    assert list(record["means"]) == [*data.split.train, *data.split.val]
+    case = data.reader.cases[5]
+    assert record["means"][case.id] == pytest.approx(
+        [data.reader.read_image(case).mean(), data.reader.read_mask(case).mean()], abs=1e-5
+    )
+    recorded(folder, discs())
+
+
+def with_reader(data: Data, **changed: Any) -> Data:
+    return replace(data, reader=replace(data.reader, **changed))  # type: ignore[type-var]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda data: with_reader(data, shift=0.05), "the case case0 has another image"),
+        (lambda data: with_reader(data, name="other"), "name was discs and is other"),
+        (lambda data: with_reader(data, classes=("a", "b")), "classes was"),
+        (lambda data: with_reader(data, channels=3), "channels was 1 and is 3"),
+        (
+            lambda data: replace(data, split=Split(train=("case1",), val=(), test=("case0",))),
+            "split_hash was",
+        ),
+    ],
+)
+def test_changed_data_is_refused(
+    folder: RunFolder, discs: Callable[..., Data], change: Callable[[Data], Data], words: str
+) -> None:
+    recorded(folder, discs())
+    before = folder.split_file.read_bytes(), folder.record_file.read_bytes()
+    with pytest.raises(DataError, match=words):
+        recorded(folder, change(discs()))
+    assert (folder.split_file.read_bytes(), folder.record_file.read_bytes()) == before
+
+
+def test_a_mask_in_another_case_is_noticed(discs: Callable[..., Data]) -> None:
+    data = discs()
+    samples = data.loaded("train", CPU)
+    known = describe(data, samples)
+    cases = data.reader.cases
+    exchanged = tuple(Case(case.id, case.image, 7 - int(str(case.mask))) for case in cases)
+    swapped = with_reader(data, cases=exchanged)
+    found = describe(swapped, swapped.loaded("train", CPU))
+    assert changes(known, known) == []
+    assert len(changes(known, found)) == len(samples)
+
+
+def test_rounding_of_another_machine_is_no_change(discs: Callable[..., Data]) -> None:
+    data, nearly = discs(), discs(shift=1e-4)
+    known = describe(data, data.loaded("train", CPU))
+    assert changes(known, describe(nearly, nearly.loaded("train", CPU))) == []
+
+
+def test_damaged_files_are_found_before_training(discs: Callable[..., Data]) -> None:
+    class Damaged(type(discs().reader)):  # type: ignore[misc]
+        def read_image(self, case: Case) -> np.ndarray:
+            if case.id == "case3":
+                raise DataError("case3 is damaged.")
+            return super().read_image(case)
+
+    data = discs()
+    broken = replace(data, reader=Damaged(data.reader.cases))
+    broken.samples("train", CPU)
+    with pytest.raises(DataError, match="case3 is damaged"):
+        broken.loaded("train", CPU)
+    assert len(broken.loaded("val", CPU)) == 2
+
+
+def test_segmenters_depend_on_specification_and_seed_alone() -> None:
+    def weights(spec: str, seed: int) -> torch.Tensor:
+        network = new_segmenter(spec, 1, 2, seed)
+        return torch.cat([each.detach().flatten() for each in network.parameters()])
+
+    first = weights("unet?width=2&depth=1", 3)
+    torch.randn(5)
+    assert torch.equal(weights("unet?width=2&depth=1", 3), first)
+    assert not torch.equal(weights("unet?width=2&depth=1", 4), first)
+
+
+def test_a_rehearsal_leaves_no_trace_and_speaks(discs: Callable[..., Data]) -> None:
+    network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Dropout(0.5))
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    random = torch.get_rng_state()
+    batch = discs().loaded("train", CPU).batch(["case0"])
+    rehearse(lambda each: network(each.images), [network], batch)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), random)
+
+    pooled = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.BatchNorm2d(1))
+    with pytest.raises(UsageError, match="do not fit 1 image.* of 32x32.*--batch-size"):
+        rehearse(lambda each: pooled(each.images), [pooled], batch)

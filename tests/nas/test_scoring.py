@@ -1,0 +1,122 @@
+"""Predictions and scores of segmenters whose answers are known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from nas.adversarial import AdversarialSegmentation
+from nas.data.batches import Samples
+from nas.preparation import Data
+from nas.scoring import case_confusions, discriminator_accuracy, predictions, score_segmenter
+
+CPU = torch.device("cpu")
+
+
+class Threshold(nn.Module):
+    """Class 1 where the image is brighter than 0.45, which is exactly the disc."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.modes: list[bool] = []
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.modes.append(self.training)
+        bright = (images - 0.45) * 1000
+        return torch.cat([-bright, bright], dim=1)
+
+
+class Nothing(nn.Module):
+    """Background everywhere."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return torch.cat([torch.ones_like(images), -torch.ones_like(images)], dim=1)
+
+
+@pytest.fixture
+def samples(discs: Callable[..., Data]) -> Samples:
+    return discs(train=5, val=0).samples("train", CPU)
+
+
+def test_predictions_come_in_order_and_in_evaluation_mode(samples: Samples) -> None:
+    for training in (True, False):
+        segmenter = Threshold().train(training)
+        found = list(predictions(segmenter, samples, batch_size=2))
+        assert [name for batch, _ in found for name in batch.ids] == list(samples.ids)
+        assert [len(batch.ids) for batch, _ in found] == [2, 2, 1]
+        for batch, predicted in found:
+            assert torch.equal(predicted, batch.labels)
+            assert not predicted.requires_grad
+        assert segmenter.modes == [False] * 3
+        assert segmenter.training is training
+
+
+def test_the_mode_comes_back_when_the_reader_leaves_early(samples: Samples) -> None:
+    segmenter = Threshold().train()
+    iterator = predictions(segmenter, samples, batch_size=1)
+    next(iterator)
+    iterator.close()
+    assert segmenter.training
+
+
+def test_confusions_count_every_pixel_of_each_case(samples: Samples) -> None:
+    perfect, empty = (case_confusions(net, samples, 2) for net in (Threshold(), Nothing()))
+    discs = torch.stack([samples.batch([name]).labels[0] for name in samples.ids]).sum((1, 2))
+    for case, disc in enumerate(discs.tolist()):
+        rest = 32 * 32 - disc
+        assert np.array_equal(perfect[case], [[rest, 0], [0, disc]])
+        assert sorted(empty[case].ravel()) == sorted([rest, disc, 0, 0])
+        assert empty[case].trace() == rest
+
+
+def test_scores_of_some_cases(samples: Samples) -> None:
+    chosen = samples.ids[1:3]
+    scores = score_segmenter(Nothing(), samples, ("background", "disc"), chosen)
+    share = samples.batch(chosen).labels.float().mean().item()
+    assert scores.images == 2
+    assert scores.pooled.iou.per_class == pytest.approx((1 - share, 0.0))
+    assert scores.pooled.pixel_accuracy == pytest.approx(1 - share)
+    assert score_segmenter(Threshold(), samples, ("background", "disc")).pooled.iou.mean == 1
+
+
+class Verdict(nn.Module):
+    """Real where class 0 is certain in at least so many pixels; counts what it has judged."""
+
+    def __init__(self, real: float) -> None:
+        super().__init__()
+        self.register_buffer("judged", torch.zeros(()))
+        self.real = real
+
+    def forward(self, maps: Tensor) -> Tensor:
+        self.judged += len(maps)
+        sure = (maps[:, 0] == 1).float().mean((1, 2))
+        return (self.real - sure)[:, None]
+
+
+def test_accuracy_of_a_discriminator_that_knows(samples: Samples) -> None:
+    game = AdversarialSegmentation(Nothing(), Verdict(real=1.0), 2, 0.01)
+    told = discriminator_accuracy(game, samples, samples.ids, batch_size=2)
+    assert told == {"real_accuracy": 1.0, "fake_accuracy": 0.0}
+    always_fake = AdversarialSegmentation(Nothing(), Verdict(real=-1.0), 2, 0.01)
+    told = discriminator_accuracy(always_fake, samples, samples.ids, batch_size=2)
+    assert told == {"real_accuracy": 0.0, "fake_accuracy": 1.0}
+
+
+def test_accuracy_counts_images_not_batches_and_leaves_no_trace(samples: Samples) -> None:
+    class First(Verdict):
+        """Real for the first image it is ever shown, fake for all others."""
+
+        def forward(self, maps: Tensor) -> Tensor:
+            numbers = torch.arange(len(maps)) + self.judged
+            self.judged += len(maps)
+            return torch.where(numbers == 0, 1.0, -1.0)[:, None]
+
+    discriminator = First(0.0)
+    game = AdversarialSegmentation(Nothing(), discriminator, 2, 0.01)
+    told = discriminator_accuracy(game, samples, samples.ids, batch_size=4)
+    assert told == {"real_accuracy": pytest.approx(1 / 5), "fake_accuracy": 1.0}
+    assert discriminator.judged == 0
