@@ -55,12 +55,13 @@ def load_segmenter(
         network = build_segmenter(settings.backbone, channels, classes)
     try:
         network.load_state_dict(state["weights"])
+        epoch = int(state["epoch"])
     except (RuntimeError, KeyError, TypeError) as error:
         raise RunError(
             f"{folder.checkpoint('segmenter')} does not hold the weights of {settings.backbone} "
             f"for {channels} channels and {classes} classes, as the run's settings say."
         ) from error
-    return TrainedSegmenter(network.to(device).eval(), state["epoch"], device)
+    return TrainedSegmenter(network.to(device).eval(), epoch, device)
 
 
 def evaluate(folder: RunFolder, subset: Subset, device: str) -> tuple[Scores, Path]:
@@ -83,9 +84,7 @@ def evaluate(folder: RunFolder, subset: Subset, device: str) -> tuple[Scores, Pa
         raise DataError(
             f"The split of {folder.path} has no {subset} images; evaluate another --split."
         )
-    segmenter = load_segmenter(
-        settings, folder, data.reader.channels, len(data.classes), device
-    )
+    segmenter = load_segmenter(settings, folder, data.reader.channels, len(data.classes), device)
     samples = data.samples(subset, segmenter.device)
     confusions = case_confusions(segmenter.network, samples, len(data.classes))
     scores = score(confusions, data.classes)

@@ -65,6 +65,8 @@ def resolve_adversary(settings: AdversarySettings) -> Adversary | None:
             "--discriminator none for the segmenter alone."
         )
     if named == "none":
+        if settings.discriminator_input is not None:
+            raise UsageError("--discriminator none sees nothing: leave out --discriminator-input.")
         return None
     genotype = find_genotype(named)
     sees_image = genotype is not None and genotype.network.sees_image

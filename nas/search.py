@@ -78,6 +78,13 @@ def check_settings(settings: SearchSettings) -> None:
             "--objective segmenter reaches alpha only through the segmenter's unrolled step: it "
             "needs --order second and --product-for segmenter or both."
         )
+    default = ArchitectureSettings()
+    for name in ("product", "product_for", "radius", "unrolled_rate"):
+        if architecture.order == "first" and getattr(architecture, name) != getattr(default, name):
+            raise UsageError(
+                f"--{name.replace('_', '-')} says how the second-order terms are computed, and "
+                "--order first computes none: leave one of them out."
+            )
     if architecture.warmup_epochs >= settings.training.epochs:
         raise UsageError(
             f"--warmup-epochs {architecture.warmup_epochs} leaves none of the "

@@ -58,7 +58,7 @@ class DataSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     val_images: Count | None = None
     """Validation images; by default 0 for cxseg, jsrt and phantom (as published), else 20 %."""
 
-    split_seed: int = 0
+    split_seed: Count = 0
     """Seed of the random split, apart from the seed of the run."""
 
 

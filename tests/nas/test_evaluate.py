@@ -105,7 +105,15 @@ def test_weights_that_do_not_fit_are_refused(run: RunFolder, channels: int, clas
         load_segmenter(SETTINGS, run, channels, classes, "cpu")
 
 
-@pytest.mark.parametrize("state", [{}, {"weights": 3, "epoch": 1}, {"weights": {}, "epoch": 1}])
+@pytest.mark.parametrize(
+    "state",
+    [
+        {},
+        {"weights": 3, "epoch": 1},
+        {"weights": {}, "epoch": 1},
+        {"weights": always(1).state_dict()},
+    ],
+)
 def test_foreign_states_are_refused(run: RunFolder, state: dict[str, object]) -> None:
     run.save_checkpoint("segmenter", "segmenter", state)
     with pytest.raises(RunError, match="does not hold the weights"):

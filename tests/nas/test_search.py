@@ -267,6 +267,8 @@ def test_diagnosis_comes_every_so_many_steps_and_leaves_no_trace(
     [
         ({"architecture": {"objective": "segmenter", "order": "first"}}, "--order second"),
         ({"architecture": {"objective": "segmenter", "product_for": "none"}}, "--product-for"),
+        ({"architecture": {"order": "first", "product": "exact"}}, "--product"),
+        ({"architecture": {"order": "first", "unrolled_rate": 0.1}}, "--unrolled-rate"),
         (
             {"architecture": {"objective": "segmenter", "product_for": "discriminator"}},
             "--product-for",

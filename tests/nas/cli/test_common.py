@@ -171,8 +171,11 @@ def test_what_is_no_option_leaves_with_2(
 @pytest.fixture
 def begun(tmp_path: Path) -> Path:
     """A run begun with some settings, the images named relative to this folder."""
-    settings = search("--dataset", "folder", "--data-root", "data", "--epochs", 5, "--seed", 3)
-    settings, folder = common.prepare_run_folder(settings, tmp_path / "run")
+    settings = search(
+        *("--dataset", "folder", "--data-root", "data", "--epochs", 5, "--seed", 3),
+        *("--run-dir", tmp_path / "run"),
+    )
+    settings, folder = common.prepare_run_folder(settings, tmp_path / "suggested")
     folder.begin("search", settings)
     return folder.path
 

@@ -20,7 +20,7 @@ def test_shares_in_percent(value: float | None, text: str) -> None:
 
 
 def test_the_table_has_each_class_and_the_means() -> None:
-    """Background 6 of 8 right and 1 too many; the object 1 of 2, with 2 too many; no third class."""
+    """Background: 6 of 8 found, 1 too many. Cell: 1 of 2 found, 2 too many. Void: nowhere."""
     confusions = np.array([[[6, 2, 0], [1, 1, 0], [0, 0, 0]]])
     out = StringIO()
     table = score_table(score(confusions, ("background", "cell", "void")), "a run")
