@@ -89,6 +89,7 @@ def run_retraining(settings: RetrainSettings, folder: RunFolder, resume: bool) -
         folder.begin(stage.kind, settings)
     with folder.locked():
         record_data(folder, data, stage.train_samples, stage.val_samples)
+        folder.record(device=str(stage.train_samples.device), threads=torch.get_num_threads())
         keep_genotype(stage.adversary, folder)
         training = Training(stage, folder, settings.run.checkpoint_minutes)
         if resume:

@@ -54,6 +54,7 @@ def run_search(settings: SearchSettings, folder: RunFolder, resume: bool) -> Non
         folder.begin(stage.kind, settings)
     with folder.locked():
         record_data(folder, data, stage.samples)
+        folder.record(device=str(stage.samples.device), threads=torch.get_num_threads())
         training = Training(stage, folder, settings.run.checkpoint_minutes)
         if resume:
             training.resume()

@@ -15,9 +15,11 @@ def without_trace(modules: Iterable[nn.Module]) -> Iterator[None]:
 
     The random state on entry is the random state on leaving as well.
     """
+    modules = list(modules)
     buffers = [buffer for module in modules for buffer in module.buffers()]
+    weights = [weight for module in modules for weight in module.parameters()]
     saved = [buffer.clone() for buffer in buffers]
-    with same_noise(buffers):
+    with same_noise([*buffers, *weights]):
         try:
             yield
         finally:

@@ -101,7 +101,7 @@ def test_segmenter_loss_is_equation_1(batch: Batch) -> None:
 def test_cross_entropy_of_a_sure_segmenter_vanishes(batch: Batch) -> None:
     """With softmax applied twice it could not fall below log(1 + 2/e) = 0.55."""
     loss = Segmentation(Oracle(batch.labels, 50.0)).segmentation_loss(batch)
-    assert float(loss) < 1e-6
+    assert loss.item() < 1e-6
 
 
 def test_discriminator_loss_is_equation_2(batch: Batch) -> None:

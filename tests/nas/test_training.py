@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +156,15 @@ def test_a_folder_with_a_space_is_quoted_in_the_command(tmp_path: Path) -> None:
     assert f"'{tmp_path}/my run'" in training.resume_command()
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Python's own handler of SIGINT, also where the tests were started with it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_a_second_signal_acts_at_once(folder: RunFolder) -> None:
     def twice(walk: Walk) -> None:
         os.kill(os.getpid(), signal.SIGINT)
@@ -167,6 +176,7 @@ def test_a_second_signal_acts_at_once(folder: RunFolder) -> None:
     assert walk.done == [(0, 0)]
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_signals_outside_of_a_run_are_not_caught() -> None:
     with stop_requests() as request:
         os.kill(os.getpid(), signal.SIGINT)
