@@ -201,7 +201,8 @@ class RunSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """bf16 runs the networks under autocast; second-order differences stay in fp32."""
 
     threads: Count = 0
-    """CPU threads to use; 0 leaves it to torch. On a busy machine 1 can be the fastest."""
+    """CPU threads to use; 0 leaves it to torch. With small networks, or on a busy machine, 1 is
+    often several times faster."""
 
     checkpoint_minutes: Weight = 10.0
     """Save at least this often within an epoch; each epoch ends with a save anyway."""

@@ -159,12 +159,7 @@ def prepare_run_folder(settings: Any, suggestion: Path) -> tuple[Any, RunFolder]
 
 
 def main(command: str, action: Callable[[], None]) -> NoReturn:
-    """Run a command; errors of the user become one sentence on stderr and an exit code.
-
-    Threads of torch that wait for each other sleep instead of spinning, unless the environment says
-    otherwise: on a machine with other work, spinning makes a run several times slower.
-    """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    """Run a command; errors of the user become one sentence on stderr and an exit code."""
     try:
         action()
     except UserError as error:
