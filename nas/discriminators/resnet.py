@@ -9,8 +9,8 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
-from nas.initialisation import he_initialise
 from search_spaces.genotypes import Normalisation
+from search_spaces.initialisation import he_initialise
 from search_spaces.normalisation import conv2d, linear, norm_layer
 
 Branch: TypeAlias = Callable[[int, int, int, Normalisation], list[nn.Module]]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nas.initialisation import he_initialise
 from nas.segmenters.blocks import Normalisation, convolution
+from search_spaces.initialisation import he_initialise
 
 VGG16_STAGES = ((1, 1), (2, 2), (4, 4, 4), (8, 8, 8), (8, 8, 8))
 """Channels of VGG16's convolutions in units of the first one's; each stage ends with a pooling."""

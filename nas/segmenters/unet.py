@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from nas.initialisation import he_initialise
 from nas.segmenters.blocks import Normalisation, convolution
+from search_spaces.initialisation import he_initialise
 
 
 class UNet(nn.Module):

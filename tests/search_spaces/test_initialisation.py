@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from nas.initialisation import he_initialise
+from search_spaces.initialisation import he_initialise
 
 
 @pytest.mark.parametrize(
