@@ -20,7 +20,7 @@ import msgspec
 from nas.discriminators import DISCRIMINATORS
 from nas.errors import RunError, UsageError
 from nas.segmenters import SEGMENTERS
-from search_spaces import genotypes
+from search_spaces import description, genotypes
 from search_spaces.genotypes import Genotype
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def read_genotype(path: str | Path) -> Genotype:
     except OSError as error:
         reason = error.strerror or error
         raise RunError(f"Cannot read the genotype {path}: {reason}.") from error
-    except genotypes.GenotypeError as error:
+    except description.GenotypeError as error:
         raise RunError(f"{error}. A file written by nas-derive was expected.") from error
 
 

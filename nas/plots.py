@@ -18,7 +18,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from PIL import Image
 
-from search_spaces.genotypes import INPUTS, complete_edges
+from search_spaces.cell_genotype import INPUTS, complete_edges
 
 COLOURS = (
     "#0072B2",

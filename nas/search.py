@@ -33,7 +33,7 @@ from nas.scoring import discriminator_accuracy, score_segmenter
 from nas.settings import ArchitectureSettings, SearchSettings
 from nas.tracking import Tracker
 from nas.training import Training
-from search_spaces import genotypes
+from search_spaces import cell_genotype, description, genotypes
 from search_spaces.cell import CellSupernet
 from search_spaces.derivation import derive
 
@@ -92,8 +92,8 @@ def check_settings(settings: SearchSettings) -> None:
             f"{settings.training.epochs} epochs to search in: lower it or raise --epochs."
         )
     try:
-        genotypes.check_operations(settings.space.operations)
-    except genotypes.GenotypeError as error:
+        cell_genotype.check_operations(settings.space.operations)
+    except description.GenotypeError as error:
         raise UsageError(f"--operations: {error}.") from error
 
 
@@ -240,13 +240,13 @@ class SearchStage:
             (half.batch(0, len(half) - 1) for half in halves), key=lambda each: len(each.ids)
         )
 
-    def _derive(self) -> genotypes.CellGenotype:
+    def _derive(self) -> cell_genotype.CellGenotype:
         supernet = self.supernet
         edges_per_node = self.settings.space.edges_per_node
         return derive(supernet.relaxation(), supernet.network, edges_per_node)
 
-    def _provenance(self, epoch: int) -> genotypes.Provenance:
-        return genotypes.Provenance(
+    def _provenance(self, epoch: int) -> description.Provenance:
+        return description.Provenance(
             dataset=self.data.reader.name,
             backbone=self.settings.backbone,
             seed=self.settings.run.seed,

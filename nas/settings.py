@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from search_spaces.genotypes import OPERATIONS
+from search_spaces.cell_genotype import OPERATIONS
 
 Normalisation = Literal["batch", "instance", "group", "spectral", "none"]
 Positive = Annotated[int, Meta(ge=1)]

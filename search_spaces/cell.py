@@ -16,21 +16,23 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from search_spaces import genotypes
-from search_spaces.genotypes import (
+from search_spaces import cell_genotype
+from search_spaces.cell_genotype import (
     INPUTS,
     OPERATIONS,
     CellGenotype,
     CellKind,
     Ends,
     Network,
-    Normalisation,
     Relaxation,
     complete_edges,
 )
+from search_spaces.derivation import derive
+from search_spaces.description import Normalisation
 from search_spaces.normalisation import conv2d, linear
 from search_spaces.operations import FactorisedReduction, Style, build_operation, relu_conv_norm
 from search_spaces.relaxation import ArchitectureParameters, MixedOperation
+from search_spaces.supernet import Supernet
 
 KINDS: Mapping[str, CellKind] = {"N": "normal", "R": "reduction"}
 
@@ -177,7 +179,7 @@ class CellNetwork(CellStack):
         style = Style(genotype.network.normalisation, affine, pool_norm)
 
         def make_cell(place: Place) -> Cell:
-            cell: genotypes.Cell = getattr(genotype, place.kind)
+            cell: cell_genotype.Cell = getattr(genotype, place.kind)
             edges: dict[tuple[int, int], nn.Module] = {}
             for target, incoming in enumerate(cell.nodes, start=INPUTS):
                 for source, name in sorted((edge.source, edge.operation) for edge in incoming):
@@ -192,7 +194,7 @@ class CellNetwork(CellStack):
         return self.stack(images, {"normal": (), "reduction": ()})
 
 
-class CellSupernet(CellStack):
+class CellSupernet(CellStack, Supernet):
     """The relaxed network: every edge of every cell mixes all candidate operations.
 
     Cells of one kind share their architecture parameters. As in the search of DARTS, norm layers
@@ -204,6 +206,7 @@ class CellSupernet(CellStack):
         channels, layout, normalisation, stem_multiplier, sees_image, ends: as in `Network`.
         nodes: intermediate nodes of a cell, >= 1.
         operations: candidate operations, at least one other than `none`.
+        edges_per_node: edges kept per node when a genotype is derived.
         generator: draws the initial architecture parameters; by default torch's own.
 
     Raises:
@@ -219,13 +222,14 @@ class CellSupernet(CellStack):
         layout: str = "NRNRNRN",
         nodes: int = 4,
         operations: Sequence[str] = OPERATIONS,
+        edges_per_node: int = 2,
         normalisation: Normalisation = "batch",
         stem_multiplier: int = 3,
         sees_image: bool = False,
         ends: Ends = "discriminator",
         generator: torch.Generator | None = None,
     ) -> None:
-        genotypes.check_operations(operations)
+        cell_genotype.check_operations(operations)
         style = Style(normalisation, affine=False, pool_norm=True)
         network = Network(
             channels=channels,
@@ -234,6 +238,8 @@ class CellSupernet(CellStack):
             normalisation=normalisation,
             sees_image=sees_image,
             ends=ends,
+            in_channels=in_channels,
+            outputs=outputs,
         )
 
         def make_cell(place: Place) -> Cell:
@@ -247,6 +253,7 @@ class CellSupernet(CellStack):
 
         super().__init__(network, in_channels, outputs, style, make_cell)
         self.operations = tuple(operations)
+        self.edges_per_node = edges_per_node
         self.alpha = ArchitectureParameters(nodes, len(operations), generator)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -258,14 +265,13 @@ class CellSupernet(CellStack):
         """The architecture parameters."""
         return list(self.alpha.parameters())
 
-    def weights(self) -> list[nn.Parameter]:
-        """All parameters but the architecture parameters."""
-        architecture = set(self.alphas())
-        return [parameter for parameter in self.parameters() if parameter not in architecture]
-
     def relaxation(self) -> Relaxation:
         """The architecture parameters as plain numbers, from which a genotype is derived."""
         return self.alpha.to_relaxation(self.operations)
+
+    def genotype(self) -> CellGenotype:
+        """The strongest edges with their best operations."""
+        return derive(self.relaxation(), self.network, self.edges_per_node)
 
 
 def inherit_weights(network: CellNetwork, supernet: CellSupernet) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from search_spaces.genotypes import (
+from search_spaces.cell_genotype import (
     INPUTS,
     Cell,
     CellGenotype,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import networkx
 
-from search_spaces.genotypes import CellGenotype, CellKind, Relaxation, complete_edges
+from search_spaces.cell_genotype import CellGenotype, CellKind, Relaxation, complete_edges
 from search_spaces.graphs import (
     CONCATENATION_COLOUR,
     NODE_COLOURS,

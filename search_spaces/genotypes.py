@@ -1,252 +1,32 @@
-"""Discrete descriptions of networks: what a search finds, as a small JSON file.
+"""Genotypes: what a search finds, as a small JSON file to read, diff, draw and share.
 
-A genotype says which operation stands on which edge of a cell and how the cells are stacked.
-Beside the choice it may keep the architecture parameters it was derived from and its provenance.
+Each search space has its own description; a file names its space, so that one function reads all.
 Nothing here needs torch, so that genotypes can be read, compared and drawn at once.
 """
 
 from __future__ import annotations
 
-import ast
 import json
-import math
 import os
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
-from msgspec import Struct
 
-OPERATIONS = (
-    "none",
-    "max_pool_3x3",
-    "avg_pool_3x3",
-    "skip_connect",
-    "sep_conv_3x3",
-    "sep_conv_5x5",
-    "dil_conv_3x3",
-    "dil_conv_5x5",
-)
-"""Candidate operations of an edge (Liu et al. 2019, section 3.1)."""
+from search_spaces.cell_genotype import CellGenotype
+from search_spaces.description import GenotypeError, require
+from search_spaces.parametric_genotypes import ConcatenationFCNGenotype, FlexVGGGenotype
 
-INPUTS = 2
-"""Every cell has two input nodes, 0 (the cell before the last) and 1 (the last cell)."""
-
-CellKind: TypeAlias = Literal["normal", "reduction"]
-Normalisation: TypeAlias = Literal["batch", "instance", "group", "spectral", "none"]
-Ends: TypeAlias = Literal["discriminator", "classifier"]
+Genotype: TypeAlias = CellGenotype | FlexVGGGenotype | ConcatenationFCNGenotype
+"""Any genotype; files tell them apart by ``space``."""
 
 FORMAT = "discriminator-nas/genotype"
 VERSION = 1
 
 
-class GenotypeError(ValueError):
-    """A genotype that cannot be: the message says what is wrong, where, and what was expected."""
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise GenotypeError(message)
-
-
-class Edge(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """An operation applied to node ``source``; ``probability`` is its share in the relaxation."""
-
-    operation: str
-    source: int
-    probability: float | None = None
-
-    def __post_init__(self) -> None:
-        choices = OPERATIONS[1:]
-        _require(
-            self.operation in choices,
-            f"operation {self.operation!r} is not one of {', '.join(choices)}",
-        )
-        _require(self.source >= 0, f"source {self.source} is not a node: nodes count from 0")
-        _require(
-            self.probability is None or 0 <= self.probability <= 1,
-            f"probability {self.probability} is not between 0 and 1",
-        )
-
-
-class Cell(Struct, frozen=True, forbid_unknown_fields=True):
-    """A directed acyclic graph: node i is the sum of its edges, the output concatenates ``concat``.
-
-    Nodes 0 and 1 are the cell's inputs; ``nodes[i]`` holds the edges into node ``i + 2``.
-    """
-
-    nodes: tuple[tuple[Edge, ...], ...]
-    concat: tuple[int, ...]
-
-    def __post_init__(self) -> None:
-        _require(len(self.nodes) > 0, "a cell needs at least one intermediate node")
-        for node, edges in enumerate(self.nodes, start=INPUTS):
-            sources = [edge.source for edge in edges]
-            _require(len(edges) > 0, f"node {node} has no edge: at least one was expected")
-            _require(
-                max(sources) < node,
-                f"node {node} has an edge from node {max(sources)}: only earlier nodes feed it",
-            )
-            _require(
-                len(set(sources)) == len(sources),
-                f"node {node} has two edges from one source ({sources}): one each was expected",
-            )
-        last = INPUTS + len(self.nodes) - 1
-        _require(
-            len(self.concat) > 0
-            and len(set(self.concat)) == len(self.concat)
-            and all(INPUTS <= node <= last for node in self.concat),
-            f"concat {list(self.concat)} must name some of the nodes {INPUTS} to {last}, each once",
-        )
-
-
-class Relaxation(Struct, frozen=True, forbid_unknown_fields=True):
-    """Architecture parameters alpha: a row per edge of the complete cell, a column per operation.
-
-    The rows are in the order of `complete_edges`: 0->2, 1->2, 0->3, 1->3, 2->3, 0->4, ...
-    """
-
-    operations: tuple[str, ...]
-    normal: tuple[tuple[float, ...], ...]
-    reduction: tuple[tuple[float, ...], ...]
-
-    def __post_init__(self) -> None:
-        check_operations(self.operations)
-        for kind, alpha in (("normal", self.normal), ("reduction", self.reduction)):
-            _require(
-                len(alpha) == len(complete_edges(self.nodes)) > 0,
-                f"{kind} has {len(alpha)} rows: 2, 5, 9, 14, ... were expected, one for each edge "
-                "of a complete cell, and as many in both cells",
-            )
-            _require(
-                all(len(row) == len(self.operations) for row in alpha),
-                f"a row of {kind} does not have {len(self.operations)} values, one per operation",
-            )
-            _require(
-                all(math.isfinite(value) for row in alpha for value in row),
-                f"{kind} holds values that are not finite",
-            )
-
-    @property
-    def nodes(self) -> int:
-        """Number of intermediate nodes of a cell."""
-        return (math.isqrt(9 + 8 * len(self.normal)) - 3) // 2
-
-    def probabilities(self, kind: CellKind) -> tuple[tuple[float, ...], ...]:
-        """Softmax over the operations of each edge; every row sums to 1."""
-        return tuple(_softmax(row) for row in getattr(self, kind))
-
-
-class Network(Struct, frozen=True, forbid_unknown_fields=True):
-    """How cells are stacked into a network.
-
-    ``layout`` is one letter per cell, N or R (normal, reduction); a reduction cell halves the
-    spatial size and doubles the channels. The head makes ``stem_multiplier * channels`` channels.
-    ``sees_image`` says whether the network gets the image beside the segmentation map.
-    ``ends`` decides what stands before the first and behind the last cell:
-    "discriminator" as in Dong et al. 2019, "classifier" as in DARTS on CIFAR.
-    """
-
-    channels: int = 16
-    stem_multiplier: int = 3
-    layout: str = "NRNRNRN"
-    normalisation: Normalisation = "batch"
-    sees_image: bool = False
-    ends: Ends = "discriminator"
-
-    def __post_init__(self) -> None:
-        _require(self.channels >= 1, f"channels is {self.channels}: at least 1 was expected")
-        _require(
-            self.stem_multiplier >= 1,
-            f"stem_multiplier is {self.stem_multiplier}: at least 1 was expected",
-        )
-        _require(
-            len(self.layout) > 0 and set(self.layout) <= set("NR"),
-            f"layout {self.layout!r} must be a word of N (normal cell) and R (reduction cell)",
-        )
-
-
-class Provenance(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Where a genotype comes from; every part is optional."""
-
-    dataset: str | None = None
-    backbone: str | None = None
-    seed: int | None = None
-    split_hash: str | None = None
-    epoch: int | None = None
-    settings: dict[str, Any] = {}
-    versions: dict[str, str] = {}
-    created: str | None = None
-
-
-class CellGenotype(
-    Struct,
-    frozen=True,
-    forbid_unknown_fields=True,
-    omit_defaults=True,
-    tag_field="space",
-    tag="cell",
-):
-    """A network of the cell space: two cells and how they are stacked."""
-
-    normal: Cell
-    reduction: Cell
-    network: Network
-    relaxation: Relaxation | None = None
-    provenance: Provenance | None = None
-
-    def __post_init__(self) -> None:
-        if self.relaxation is not None:
-            nodes = self.relaxation.nodes
-            _require(
-                nodes == len(self.normal.nodes) == len(self.reduction.nodes),
-                f"relaxation is of cells with {nodes} nodes: as many as in the cells were expected",
-            )
-
-    def with_network(self, **changes: Any) -> CellGenotype:
-        """The same cells, stacked differently: ``genotype.with_network(channels=32)``."""
-        return msgspec.structs.replace(
-            self, network=msgspec.structs.replace(self.network, **changes)
-        )
-
-
-Genotype: TypeAlias = CellGenotype
-"""Any genotype; becomes a union, told apart by its tag ``space``, when there are more spaces."""
-
-
-def complete_edges(nodes: int) -> tuple[tuple[int, int], ...]:
-    """(source, target) of every edge a cell of so many intermediate nodes can have."""
-    targets = range(INPUTS, INPUTS + nodes)
-    return tuple((source, target) for target in targets for source in range(target))
-
-
-def check_operations(operations: Sequence[str]) -> None:
-    """Raise GenotypeError unless these are known operations, each once, and one is not `none`."""
-    unknown = [name for name in operations if name not in OPERATIONS]
-    _require(not unknown, f"operations {unknown} are not among {', '.join(OPERATIONS)}")
-    _require(
-        len(set(operations)) == len(operations) and set(operations) > set(operations) & {"none"},
-        f"operations {list(operations)} must name at least one other than none, each once",
-    )
-
-
 def same_architecture(first: Genotype, second: Genotype) -> bool:
     """Whether both describe the same network, whatever the order, probabilities and origin."""
-    return canonical(first) == canonical(second)
-
-
-def canonical(genotype: Genotype) -> Genotype:
-    """The architecture alone: edges ordered by source, nothing of where it comes from."""
-
-    def ordered(cell: Cell) -> Cell:
-        nodes = tuple(
-            tuple(Edge(edge.operation, edge.source) for edge in sorted(edges, key=_source))
-            for edges in cell.nodes
-        )
-        return Cell(nodes, tuple(sorted(cell.concat)))
-
-    return CellGenotype(ordered(genotype.normal), ordered(genotype.reduction), genotype.network)
+    return first.canonical() == second.canonical()
 
 
 def read(path: str | os.PathLike[str]) -> Genotype:
@@ -266,7 +46,7 @@ def write(genotype: Genotype, path: str | os.PathLike[str]) -> None:
     """Write a genotype file; whoever reads meanwhile sees the old file or the new one, whole."""
     content = {"format": FORMAT, "version": VERSION, **msgspec.to_builtins(genotype)}
     path = Path(path)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
     try:
         unfinished.write_text(_pretty(content) + "\n", encoding="utf-8")
         os.replace(unfinished, path)
@@ -274,93 +54,19 @@ def write(genotype: Genotype, path: str | os.PathLike[str]) -> None:
         unfinished.unlink(missing_ok=True)
 
 
-def from_darts_text(text: str, network: Network | None = None) -> CellGenotype:
-    """Parse ``Genotype(normal=[('sep_conv_3x3', 1), ...], normal_concat=range(2, 6), ...)``.
-
-    The text has two edges for each node. A leading ``NAME =`` is allowed; nothing is evaluated.
-
-    Raises:
-        GenotypeError: the text is not of this form, or its cells cannot be.
-    """
-    try:
-        (statement,) = ast.parse(text.strip()).body
-        call = statement.value  # type: ignore[attr-defined]
-        _require(call.func.id == "Genotype" and not call.args, "it is not a call of Genotype")
-        fields = {keyword.arg: keyword.value for keyword in call.keywords}
-        cells = [
-            _darts_cell(fields.pop(kind), fields.pop(f"{kind}_concat"))
-            for kind in ("normal", "reduce")
-        ]
-        _require(not fields, f"it has unknown fields: {', '.join(map(str, fields))}")
-    except GenotypeError as error:
-        raise GenotypeError(f"not a genotype of DARTS: {error}") from error
-    except (SyntaxError, ValueError, AttributeError, KeyError, TypeError) as error:
-        raise GenotypeError(
-            "not a genotype of DARTS: Genotype(normal=[(operation, source), ...], "
-            "normal_concat=[...], reduce=[...], reduce_concat=[...]) was expected"
-        ) from error
-    return CellGenotype(cells[0], cells[1], network or Network())
-
-
-def to_darts_text(genotype: CellGenotype) -> str:
-    """The cells in the form of DARTS, which has no place for anything else.
-
-    Raises:
-        GenotypeError: a node does not have two edges, which the form requires.
-    """
-
-    def pairs(cell: Cell) -> list[tuple[str, int]]:
-        _require(
-            all(len(edges) == 2 for edges in cell.nodes),
-            "the form of DARTS has exactly two edges for each node",
-        )
-        return [(edge.operation, edge.source) for edges in cell.nodes for edge in edges]
-
-    normal, reduction = genotype.normal, genotype.reduction
-    return (
-        f"Genotype(normal={pairs(normal)}, normal_concat={list(normal.concat)}, "
-        f"reduce={pairs(reduction)}, reduce_concat={list(reduction.concat)})"
-    )
-
-
-def _softmax(row: Sequence[float]) -> tuple[float, ...]:
-    largest = max(row)
-    weights = [math.exp(value - largest) for value in row]
-    total = math.fsum(weights)
-    return tuple(weight / total for weight in weights)
-
-
-def _source(edge: Edge) -> int:
-    return edge.source
-
-
 def _decode(content: bytes) -> Genotype:
     fields = msgspec.json.decode(content)
-    _require(
+    require(
         isinstance(fields, dict) and fields.pop("format", None) == FORMAT,
         f'this is not a genotype: "format": "{FORMAT}" was expected',
     )
     version = fields.pop("version", None)
-    _require(
+    require(
         version == VERSION,
         f"the genotype has version {version!r}: {VERSION} was expected; update this program",
     )
-    return msgspec.convert(fields, Genotype)
-
-
-def _darts_cell(edges: ast.expr, concat: ast.expr) -> Cell:
-    pairs = [Edge(operation, source) for operation, source in ast.literal_eval(edges)]
-    _require(len(pairs) % 2 == 0, "two edges for each node were expected")
-    nodes = tuple(zip(pairs[::2], pairs[1::2], strict=True))
-    return Cell(nodes, _darts_concat(concat))
-
-
-def _darts_concat(concat: ast.expr) -> tuple[int, ...]:
-    if isinstance(concat, ast.Call) and isinstance(concat.func, ast.Name):
-        _require(concat.func.id == "range", f"{concat.func.id} stands where range was expected")
-        nodes = range(*(ast.literal_eval(bound) for bound in concat.args))
-        return tuple(nodes[: len(nodes)])
-    return tuple(ast.literal_eval(concat))
+    genotype: Genotype = msgspec.convert(fields, Genotype)
+    return genotype
 
 
 def _pretty(value: Any, indent: str = "", width: int = 100) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import graphviz
 import networkx
 
-from search_spaces.genotypes import INPUTS, Cell, CellGenotype, CellKind
+from search_spaces.cell_genotype import INPUTS, Cell, CellGenotype, CellKind
 
 INPUT_NAMES = ("c_{k-2}", "c_{k-1}")
 OUTPUT_NAME = "c_{k}"

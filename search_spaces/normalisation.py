@@ -12,7 +12,7 @@ from typing import get_args
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from search_spaces.genotypes import Normalisation
+from search_spaces.description import Normalisation
 
 GROUPS = 4
 """Groups of a group norm, or the largest common divisor with the number of channels."""

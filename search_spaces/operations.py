@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from search_spaces.genotypes import Normalisation
+from search_spaces.description import Normalisation
 from search_spaces.normalisation import conv2d, norm_layer
 
 

@@ -9,7 +9,7 @@ from operator import add
 import torch
 from torch import Tensor, nn
 
-from search_spaces.genotypes import CellKind, Relaxation, complete_edges
+from search_spaces.cell_genotype import CellKind, Relaxation, complete_edges
 from search_spaces.operations import Style, build_operation
 
 

@@ -16,7 +16,7 @@ from nas.errors import RunError, UsageError
 from nas.networks import read_genotype
 from nas.runs import RunFolder, unwritable
 from nas.settings import DataSettings, Positive, SearchSettings
-from search_spaces import genotypes
+from search_spaces import cell_genotype, description, genotypes
 from search_spaces.derivation import derive
 
 COMMAND = "nas-derive"
@@ -84,7 +84,9 @@ def genotype_file(folder: RunFolder, epoch: int | None) -> Path:
     return path
 
 
-def rederive(genotype: genotypes.CellGenotype, edges_per_node: int) -> genotypes.CellGenotype:
+def rederive(
+    genotype: cell_genotype.CellGenotype, edges_per_node: int
+) -> cell_genotype.CellGenotype:
     """Decode the architecture parameters in a genotype with so many edges per node.
 
     Raises:
@@ -100,24 +102,24 @@ def rederive(genotype: genotypes.CellGenotype, edges_per_node: int) -> genotypes
     return msgspec.structs.replace(derived, provenance=genotype.provenance)
 
 
-def write(genotype: genotypes.CellGenotype, options: Options) -> None:
+def write(genotype: cell_genotype.CellGenotype, options: Options) -> None:
     """Write the genotype in the form that was asked for."""
     try:
         if options.format == "darts":
-            options.out.write_text(genotypes.to_darts_text(genotype) + "\n")
+            options.out.write_text(cell_genotype.to_darts_text(genotype) + "\n")
         else:
             genotypes.write(genotype, options.out)
-    except genotypes.GenotypeError as error:
+    except description.GenotypeError as error:
         raise UsageError(f"--format darts: {error}; use --format json.") from error
     except OSError as error:
         raise unwritable(options.out, error) from error
 
 
-def print_cells(genotype: genotypes.CellGenotype) -> None:
+def print_cells(genotype: cell_genotype.CellGenotype) -> None:
     """Print the cells, a line per node."""
     for kind in ("normal", "reduction"):
         print(f"{kind} cell")
-        for node, edges in enumerate(getattr(genotype, kind).nodes, start=genotypes.INPUTS):
+        for node, edges in enumerate(getattr(genotype, kind).nodes, start=cell_genotype.INPUTS):
             parts = [f"{edge.operation}({edge.source}) {edge.probability:.3f}" for edge in edges]
             print(f"  node {node} = {' + '.join(parts)}")
 

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
-from search_spaces.genotypes import Normalisation
+from search_spaces.description import Normalisation
 from search_spaces.initialisation import he_initialise
 from search_spaces.normalisation import conv2d, linear, norm_layer
 

@@ -22,8 +22,8 @@ from nas.illustration import (
 from nas.preparation import Data
 from nas.runs import RunFolder
 from search_spaces import genotypes
+from search_spaces.cell_genotype import Network, Relaxation
 from search_spaces.derivation import derive
-from search_spaces.genotypes import Network, Relaxation
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 5, 19, 20, 21, 40, 50, 1000])

@@ -19,7 +19,7 @@ from nas.networks import (
     parse_specification,
 )
 from nas.segmenters import SEGMENTERS
-from search_spaces import genotypes
+from search_spaces import cell_genotype, genotypes
 
 DARTS_TEXT = (
     "Genotype(normal=[('sep_conv_3x3', 0), ('skip_connect', 1), ('max_pool_3x3', 0), "
@@ -43,8 +43,8 @@ every_discriminator = pytest.mark.parametrize("name", DISCRIMINATORS)
 @pytest.fixture
 def genotype_file(tmp_path: Path) -> Path:
     path = tmp_path / "cells.json"
-    network = genotypes.Network(channels=4, layout="NR")
-    genotypes.write(genotypes.from_darts_text(DARTS_TEXT, network), path)
+    network = cell_genotype.Network(channels=4, layout="NR")
+    genotypes.write(cell_genotype.from_darts_text(DARTS_TEXT, network), path)
     return path
 
 

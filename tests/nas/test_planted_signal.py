@@ -20,8 +20,8 @@ from nas.bilevel import Bilevel, Group, Player, UnrolledStep
 from nas.data.batches import Batch
 from nas.products import finite_difference
 from search_spaces.cell import CellSupernet
+from search_spaces.cell_genotype import Edge
 from search_spaces.derivation import derive
-from search_spaces.genotypes import Edge
 
 STRIPES = 20
 

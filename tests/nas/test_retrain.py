@@ -19,7 +19,8 @@ from nas.runs import RunFolder
 from nas.settings import AdversarySettings, RetrainSettings, RunSettings, TrainingSettings
 from nas.tracking import Tracker
 from search_spaces import genotypes
-from search_spaces.genotypes import Cell, CellGenotype, Edge, Network, Provenance
+from search_spaces.cell_genotype import Cell, CellGenotype, Edge, Network
+from search_spaces.description import Provenance
 
 NONE = AdversarySettings(discriminator="none")
 RESNET = AdversarySettings(discriminator="resnet10?width=4")

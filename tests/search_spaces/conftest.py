@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from search_spaces.genotypes import OPERATIONS, Cell, CellGenotype, Edge, Network, Relaxation
+from search_spaces.cell_genotype import OPERATIONS, Cell, CellGenotype, Edge, Network, Relaxation
 
 
 @dataclass(frozen=True)

@@ -12,18 +12,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from search_spaces.cell import CellNetwork, CellSupernet, inherit_weights
-from search_spaces.derivation import derive
-from search_spaces.genotypes import (
+from search_spaces.cell_genotype import (
     OPERATIONS,
     Cell,
     CellGenotype,
     Edge,
-    GenotypeError,
     Network,
-    Normalisation,
     complete_edges,
     from_darts_text,
 )
+from search_spaces.derivation import derive
+from search_spaces.description import GenotypeError, Normalisation
 
 NORMALISATIONS: tuple[Normalisation, ...] = ("batch", "instance", "group", "spectral", "none")
 CIFAR = Network(channels=36, layout="NNNNNNRNNNNNNRNNNNNN", ends="classifier")

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import softmax
 
+from search_spaces.cell_genotype import OPERATIONS, Cell, Network, Relaxation
 from search_spaces.derivation import derive
-from search_spaces.genotypes import OPERATIONS, Cell, Network, Relaxation
 
 Rows = tuple[tuple[float, ...], ...]
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from search_spaces import drawing, graphs
+from search_spaces.cell_genotype import CellGenotype, from_darts_text
 from search_spaces.drawing import DrawingError
-from search_spaces.genotypes import CellGenotype, from_darts_text
 
 MAGIC = {"svg": b"<svg", "pdf": b"%PDF", "png": b"\x89PNG", "dot": b"digraph genotype"}
 

@@ -16,17 +16,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from search_spaces import genotypes
-from search_spaces.genotypes import (
-    OPERATIONS,
-    Cell,
-    CellGenotype,
-    Edge,
-    GenotypeError,
-    Network,
-    Provenance,
-    Relaxation,
-)
+from search_spaces import cell_genotype, genotypes
+from search_spaces.cell_genotype import OPERATIONS, Cell, CellGenotype, Edge, Network, Relaxation
+from search_spaces.description import GenotypeError, Provenance
 
 Fixture = Any
 SEEDS = st.integers(0, 10_000)
@@ -202,8 +194,8 @@ def test_large_architecture_parameters_do_not_overflow() -> None:
 
 
 def test_the_complete_cell_has_the_edges_of_darts_in_order() -> None:
-    assert genotypes.complete_edges(2) == ((0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
-    assert [len(genotypes.complete_edges(nodes)) for nodes in range(1, 6)] == [2, 5, 9, 14, 20]
+    assert cell_genotype.complete_edges(2) == ((0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
+    assert [len(cell_genotype.complete_edges(nodes)) for nodes in range(1, 6)] == [2, 5, 9, 14, 20]
 
 
 @pytest.mark.parametrize(("rows", "nodes"), [(2, 1), (5, 2), (9, 3), (14, 4), (20, 5)])
@@ -253,7 +245,7 @@ def _replaced(genotype: CellGenotype, kind: str, edge: Edge) -> CellGenotype:
 def test_another_operation_source_output_or_stack_is_another_architecture(
     kind: str, darts_v2: str
 ) -> None:
-    genotype = genotypes.from_darts_text(darts_v2)
+    genotype = cell_genotype.from_darts_text(darts_v2)
     first = getattr(genotype, kind).nodes[0][0]
     operation = "dil_conv_5x5"
     others = [
@@ -281,7 +273,7 @@ Tuple = namedtuple("Tuple", "normal normal_concat reduce reduce_concat")
 
 def test_published_text_is_understood_as_python_would(published: Fixture) -> None:
     truth = eval(published.text, {"Genotype": Tuple, "range": range})  # noqa: S307
-    genotype = genotypes.from_darts_text(published.text)
+    genotype = cell_genotype.from_darts_text(published.text)
     for cell, edges, concat in (
         (genotype.normal, truth.normal, truth.normal_concat),
         (genotype.reduction, truth.reduce, truth.reduce_concat),
@@ -297,19 +289,19 @@ def test_the_text_form_goes_both_ways(
     seed: int, random_genotype: Callable[..., CellGenotype]
 ) -> None:
     genotype = random_genotype(seed, edges_per_node=2)
-    text = genotypes.to_darts_text(genotype)
+    text = cell_genotype.to_darts_text(genotype)
     truth = eval(text, {"Genotype": Tuple})  # noqa: S307
     assert truth.reduce == [
         (edge.operation, edge.source) for node in genotype.reduction.nodes for edge in node
     ]
-    back = genotypes.from_darts_text(text, genotype.network)
+    back = cell_genotype.from_darts_text(text, genotype.network)
     assert genotypes.same_architecture(back, genotype)
 
 
 def test_an_assignment_in_front_is_allowed(darts_v2: str) -> None:
-    assert genotypes.from_darts_text(f"\n  DARTS_V2 = {darts_v2}\n") == genotypes.from_darts_text(
-        darts_v2
-    )
+    assert cell_genotype.from_darts_text(
+        f"\n  DARTS_V2 = {darts_v2}\n"
+    ) == cell_genotype.from_darts_text(darts_v2)
 
 
 @pytest.mark.parametrize(
@@ -333,7 +325,7 @@ def test_an_assignment_in_front_is_allowed(darts_v2: str) -> None:
 )
 def test_other_text_is_refused(text: str) -> None:
     with pytest.raises(GenotypeError, match="not a genotype of DARTS"):
-        genotypes.from_darts_text(text)
+        cell_genotype.from_darts_text(text)
 
 
 def test_text_is_never_executed(tmp_path: Path, darts_v2: str) -> None:
@@ -341,13 +333,13 @@ def test_text_is_never_executed(tmp_path: Path, darts_v2: str) -> None:
     call = f"open({str(trap)!r}, 'w')"
     for text in (call, darts_v2.replace("[2, 3, 4, 5]", call), f"{darts_v2}.__class__({call})"):
         with pytest.raises(GenotypeError):
-            genotypes.from_darts_text(text)
+            cell_genotype.from_darts_text(text)
     assert not trap.exists()
 
 
 def test_cells_without_two_edges_for_each_node_have_no_text_form() -> None:
     with pytest.raises(GenotypeError, match="exactly two edges"):
-        genotypes.to_darts_text(CellGenotype(ONE_NODE, ONE_NODE, Network()))
+        cell_genotype.to_darts_text(CellGenotype(ONE_NODE, ONE_NODE, Network()))
 
 
 # Imports

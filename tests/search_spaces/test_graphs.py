@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from search_spaces import graphs
-from search_spaces.genotypes import OPERATIONS, CellGenotype, from_darts_text
+from search_spaces.cell_genotype import OPERATIONS, CellGenotype, from_darts_text
 
 
 @given(seed=st.integers(0, 10_000))

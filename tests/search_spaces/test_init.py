@@ -7,7 +7,9 @@ import torch
 
 import search_spaces
 from search_spaces import genotypes
-from search_spaces.genotypes import CellGenotype, GenotypeError, Network, from_darts_text
+from search_spaces.cell import CellNetwork
+from search_spaces.cell_genotype import CellGenotype, Network, from_darts_text
+from search_spaces.description import GenotypeError
 
 
 @pytest.fixture
@@ -51,7 +53,7 @@ def test_the_stack_can_be_changed(genotype: CellGenotype) -> None:
 
 def test_styles_can_be_chosen(genotype: CellGenotype) -> None:
     def norms(affine: bool = True, pool_norm: bool = False) -> tuple[int, int]:
-        network = search_spaces.build(genotype, 3, affine=affine, pool_norm=pool_norm)
+        network = CellNetwork(genotype, 3, affine=affine, pool_norm=pool_norm)
         modules = list(network.modules())
         layers = [module for module in modules if isinstance(module, torch.nn.BatchNorm2d)]
         return len(layers), sum(layer.affine for layer in layers)

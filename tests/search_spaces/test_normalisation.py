@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from search_spaces.genotypes import Normalisation
+from search_spaces.description import Normalisation
 from search_spaces.normalisation import conv2d, linear, norm_layer
 
 LAYERS = ["batch", "instance", "group"]

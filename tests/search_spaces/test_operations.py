@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from search_spaces.genotypes import OPERATIONS
+from search_spaces.cell_genotype import OPERATIONS
 from search_spaces.operations import (
     FactorisedReduction,
     Style,

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.special import softmax
 
-from search_spaces.genotypes import OPERATIONS
+from search_spaces.cell_genotype import OPERATIONS
 from search_spaces.operations import Style
 from search_spaces.relaxation import ArchitectureParameters, MixedOperation
 

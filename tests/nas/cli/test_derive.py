@@ -12,7 +12,7 @@ import pytest
 
 from nas.cli.derive import retrain_command
 from nas.settings import DataSettings, RetrainSettings, SearchSettings
-from search_spaces import genotypes
+from search_spaces import cell_genotype, genotypes
 
 Command = Callable[..., Any]
 
@@ -45,7 +45,7 @@ def test_the_cells_are_printed(command: Command, finished: Path) -> None:
 def test_the_text_form_reads_back(command: Command, finished: Path) -> None:
     result = command("derive", finished / "search", "-o", "g.txt", "--format", "darts")
     assert result.code == 0
-    read = genotypes.from_darts_text(Path("g.txt").read_text())
+    read = cell_genotype.from_darts_text(Path("g.txt").read_text())
     assert read.normal.nodes[0][0].operation in result.out
 
 
@@ -107,7 +107,7 @@ def test_a_search_without_a_genotype_is_said(
     stripped = genotypes.read(last)
     last.write_text("{")
     command("derive", path).refused(4, "epoch_0002.json")
-    bare = genotypes.CellGenotype(stripped.normal, stripped.reduction, stripped.network)
+    bare = cell_genotype.CellGenotype(stripped.normal, stripped.reduction, stripped.network)
     genotypes.write(bare, last)
     command("derive", path).refused(4, "architecture parameters")
     shutil.rmtree(path / "genotypes")

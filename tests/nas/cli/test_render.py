@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from search_spaces import genotypes
+from search_spaces import cell_genotype, genotypes
 
 Command = Callable[..., Any]
 SIGNATURES = {"svg": b"<svg", "pdf": b"%PDF", "png": b"\x89PNG", "dot": b"digraph"}
@@ -28,7 +28,7 @@ def test_probabilities_are_drawn_beside(command: Command, finished: Path) -> Non
 
 def test_without_parameters_there_are_no_probabilities(command: Command, finished: Path) -> None:
     whole = genotypes.read(finished / "genotype.json")
-    bare = genotypes.CellGenotype(whole.normal, whole.reduction, whole.network)
+    bare = cell_genotype.CellGenotype(whole.normal, whole.reduction, whole.network)
     genotypes.write(bare, "bare.json")
     assert command("render", "bare.json", "-o", "c.dot").code == 0
     result = command("render", "bare.json", "-o", "d.dot", "--probabilities", "p.png")

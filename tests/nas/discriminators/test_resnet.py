@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from nas.discriminators.resnet import Residual, ResNet, resnet10, resnet18, resnet50
-from search_spaces.genotypes import Normalisation
+from search_spaces.description import Normalisation
 
 NORMALISATIONS: tuple[Normalisation, ...] = get_args(Normalisation)
 
