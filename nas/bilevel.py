@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from nas.gradients import Gradient, add, gradient, norm, scale
+from nas.gradients import Gradient, add, filled, gradient, norm, scale, slopes_if_any
 from nas.products import Product, finite_difference
 from nas.traceless import moved, same_noise, without_trace
 
@@ -53,7 +53,7 @@ class UnrolledStep:
         for weight, slope in zip(weights, slopes, strict=True):
             move = slope + self.weight_decay * weight.detach()
             if self.momentum:
-                buffer = optimizer.state[weight].get("momentum_buffer")
+                buffer = optimizer.state.get(weight, {}).get("momentum_buffer")
                 move = move if buffer is None else move + self.momentum * buffer
             moves.append(-self.rate * move)
         return moves
@@ -116,7 +116,7 @@ class Hypergradient:
     Attributes:
         objective: J at the unrolled weights, a scalar tensor.
         direct: d_alpha J at the unrolled weights.
-        indirect: for each player by name, its second-order term, with its sign.
+        indirect: for each player that has one, by name, its second-order term, with its sign.
     """
 
     objective: Tensor
@@ -214,17 +214,23 @@ class Bilevel(Generic[Batch]):
         with self.autocast(), same_noise(group.alphas):
             objective = group.objective(validation)
         inputs = [*group.alphas, *(weight for player in players for weight in player.weights)]
-        slopes = iter(gradient(objective, inputs))
-        direct = [next(slopes) for _ in group.alphas]
-        vectors = [(player, [next(slopes) for _ in player.weights]) for player in players]
-        return objective.detach(), direct, vectors
+        slopes = iter(slopes_if_any(objective, inputs))
+        direct = filled([next(slopes) for _ in group.alphas], group.alphas)
+        parts = [(player, [next(slopes) for _ in player.weights]) for player in players]
+        reached = [
+            (player, filled(part, player.weights))
+            for player, part in parts
+            if any(slope is not None for slope in part)
+        ]
+        return objective.detach(), direct, reached
 
-    @staticmethod
     def _second_order_term(
-        player: Player[Batch], train: Batch, vector: Gradient, alphas: Sequence[Tensor]
+        self, player: Player[Batch], train: Batch, vector: Gradient, alphas: Sequence[Tensor]
     ) -> Gradient:
         assert player.product is not None
-        product = player.product(lambda: player.loss(train), player.weights, vector, alphas)
+        product = player.product(
+            lambda: player.loss(train), player.weights, vector, alphas, self.modules
+        )
         return scale(product, -player.unrolled.rate)
 
     def _update_player(self, player: Player[Batch], train: Batch) -> Tensor:

@@ -51,6 +51,23 @@ def autocast(precision: str, device: torch.device) -> Callable[[], AbstractConte
     return nullcontext
 
 
+@contextmanager
+def without_tf32() -> Iterator[None]:
+    """Let CUDA multiply and convolve float32 with its full mantissa.
+
+    By default torch lets cuDNN round the factors of convolutions to the 10 bits of TF32 (Ampere
+    and newer), an error that the small differences of a finite difference drown in.
+    """
+    backends = torch.backends
+    convolution, multiplication = backends.cudnn.allow_tf32, backends.cuda.matmul.allow_tf32
+    backends.cudnn.allow_tf32 = backends.cuda.matmul.allow_tf32 = False
+    try:
+        yield
+    finally:
+        backends.cudnn.allow_tf32 = convolution
+        backends.cuda.matmul.allow_tf32 = multiplication
+
+
 def derived_seed(seed: int, purpose: str) -> int:
     """A seed for one purpose of a run, so that purposes do not share random numbers."""
     digest = hashlib.sha256(f"{seed}/{purpose}".encode()).digest()

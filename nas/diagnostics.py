@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 from nas.bilevel import Batch, Bilevel, Group
-from nas.gradients import cosine, norm
+from nas.gradients import cosine
 from nas.products import exact, finite_difference
 
 
@@ -16,21 +18,21 @@ def second_order_diagnosis(
 
     Returns:
         For each player with a second-order term, ``cosine_<name>`` between both products, in
-        [-1, 1] and 0 where one of them vanishes; ``second_order_share``, the exact
-        ||second|| / (||direct|| + ||second||) in [0, 1]. Empty where no player has such a term.
+        [-1, 1]; ``second_order_share``, the exact ||second|| / (||direct|| + ||second||) in
+        [0, 1]. What is undefined, because the vectors vanish, is left out, and so is everything
+        where no player has such a term.
     """
     if not any(player.has_product for player in engine.players):
         return {}
     truth = engine.with_product(exact()).hypergradient(group, train, validation)
+    if not truth.indirect:
+        return {}
     approximate = engine.with_product(finite_difference(radius)).hypergradient(
         group, train, validation
     )
-    cosines = {
-        f"cosine_{name}": _cosine(approximate.indirect[name], term)
+    numbers = {
+        f"cosine_{name}": float(cosine(approximate.indirect[name], term))
         for name, term in truth.indirect.items()
     }
-    return {**cosines, "second_order_share": float(truth.second_order_share().nan_to_num())}
-
-
-def _cosine(first: list, second: list) -> float:
-    return float(cosine(first, second).nan_to_num()) if float(norm(second)) else 0.0
+    numbers["second_order_share"] = float(truth.second_order_share())
+    return {name: value for name, value in numbers.items() if not math.isnan(value)}

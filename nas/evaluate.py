@@ -19,6 +19,7 @@ from nas.errors import DataError, RunError
 from nas.illustration import case_row
 from nas.metrics.semantic import Counts, Scores, dice, iou, mean_defined, pixel_accuracy, score
 from nas.networks import build_segmenter
+from nas.own_genotypes import with_own_genotypes
 from nas.preparation import Data, open_data
 from nas.runs import RunFolder, atomic_write, unwritable
 from nas.scoring import case_confusions, predictions
@@ -52,7 +53,8 @@ def load_segmenter(
     device = resolve_device(device_name)
     state = folder.load_checkpoint("segmenter", "segmenter")
     with torch.random.fork_rng(devices=[]):
-        network = build_segmenter(settings.backbone, channels, classes)
+        backbone = with_own_genotypes(settings, folder).backbone
+        network = build_segmenter(backbone, channels, classes)
     try:
         network.load_state_dict(state["weights"])
         epoch = int(state["epoch"])

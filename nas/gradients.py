@@ -15,19 +15,26 @@ def gradient(value: Tensor, inputs: Sequence[Tensor], *, create_graph: bool = Fa
 
     Nothing is accumulated into ``.grad``.
     """
-    if not inputs:
-        return []
-    if not value.requires_grad:
-        return [torch.zeros_like(tensor) for tensor in inputs]
+    return filled(slopes_if_any(value, inputs, create_graph=create_graph), inputs)
+
+
+def slopes_if_any(
+    value: Tensor, inputs: Sequence[Tensor], *, create_graph: bool = False
+) -> list[Tensor | None]:
+    """As `gradient`, but None for an input that is no part of how the value was computed."""
+    if not inputs or not value.requires_grad:
+        return [None for _ in inputs]
     return list(
-        torch.autograd.grad(
-            value,
-            list(inputs),
-            create_graph=create_graph,
-            allow_unused=True,
-            materialize_grads=True,
-        )
+        torch.autograd.grad(value, list(inputs), create_graph=create_graph, allow_unused=True)
     )
+
+
+def filled(slopes: Sequence[Tensor | None], inputs: Sequence[Tensor]) -> Gradient:
+    """The slopes with zeros, shaped like the input, in place of None."""
+    return [
+        torch.zeros_like(tensor) if slope is None else slope
+        for slope, tensor in zip(slopes, inputs, strict=True)
+    ]
 
 
 def add(*gradients: Gradient) -> Gradient:

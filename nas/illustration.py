@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 from PIL import Image
@@ -18,7 +18,11 @@ from nas.runs import RunFolder, unwritable
 from nas.scoring import predictions
 from nas.tracking import Tracker
 from search_spaces import genotypes
-from search_spaces.drawing import probabilities_figure, render
+from search_spaces.cell_genotype import CellKind, Relaxation
+from search_spaces.description import Role
+from search_spaces.drawing import render
+from search_spaces.parametric_genotypes import Choices
+from search_spaces.probability_figures import probabilities_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -37,21 +41,23 @@ def is_drawn(epoch: int, epochs: int) -> bool:
 
 
 def draw_search(stage: SearchStage, epoch: int, tracker: Tracker) -> None:
-    """Cases of the architecture half, the cells, and the heat map of the probabilities."""
+    """Cases of the architecture half; of each network searched, the genotype and probabilities."""
     if not is_drawn(epoch, stage.epochs):
         return
-    relaxation = stage.genotype.relaxation
-    assert relaxation is not None
     shown = {
         "cases": case_sheet(
             stage.game.segmenter,
             stage.samples,
             stage.data.classes,
             stage.architecture_half[:SHOWN_CASES],
-        ),
-        "cells": _decode_png(render(stage.genotype, "png")),
-        "probabilities": plots.as_picture(probabilities_figure(relaxation)),
+        )
     }
+    for role in stage.phase.supernets:
+        genotype = stage.genotypes[role]
+        assert genotype.relaxation is not None
+        shown[role] = _decode_png(render(genotype, "png"))
+        figure = probabilities_figure(genotype.relaxation)
+        shown[f"{role}_probabilities"] = plots.as_picture(figure)
     for name, picture in shown.items():
         tracker.picture(name, picture, epoch + 1, (epoch + 1) * stage.steps)
     draw_curves(stage.folder)
@@ -103,17 +109,25 @@ def draw_curves(folder: RunFolder) -> None:
 
 
 def draw_architecture_over_epochs(folder: RunFolder) -> None:
-    """Probabilities of every edge over the epochs of a search, one picture for each cell."""
-    found = [genotypes.read(path) for path in folder.genotype_files()]
-    relaxations = [each.relaxation for each in found if each.relaxation is not None]
-    if not relaxations:
-        return
-    for kind in ("normal", "reduction"):
-        values = np.array([each.probabilities(kind) for each in relaxations])
+    """The probabilities of a search over its epochs, as pictures."""
+    for role in get_args(Role):
+        found = [genotypes.read(path).relaxation for path in folder.genotype_files(role)]
+        cells = [each for each in found if isinstance(each, Relaxation)]
+        choices = [each for each in found if isinstance(each, Choices)]
+        if cells:
+            _draw_cells_over_epochs(role, cells, folder)
+        if choices:
+            figure = plots.choices_over_epochs(range(1, len(choices) + 1), choices, role)
+            _save_figure(figure, folder.pictures / f"{role}_over_epochs.png")
+
+
+def _draw_cells_over_epochs(role: Role, found: Sequence[Relaxation], folder: RunFolder) -> None:
+    for kind in get_args(CellKind):
+        values = np.array([each.probabilities(kind) for each in found])
         figure = plots.probabilities_over_epochs(
-            range(1, len(relaxations) + 1), values, relaxations[0].operations, f"{kind} cell"
+            range(1, len(found) + 1), values, found[0].operations, f"{kind} cell"
         )
-        _save_figure(figure, folder.pictures / f"probabilities_{kind}.png")
+        _save_figure(figure, folder.pictures / f"{role}_{kind}_over_epochs.png")
 
 
 def _save_figure(figure: Figure, path: Path) -> None:

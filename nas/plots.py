@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from search_spaces.cell_genotype import INPUTS, complete_edges
+from search_spaces.parametric_genotypes import Choices
 
 COLOURS = (
     "#0072B2",
@@ -52,17 +53,22 @@ PANELS: Mapping[str, Mapping[str, str]] = {
     "Losses": {
         "segmenter_loss": "segmenter",
         "discriminator_loss": "discriminator",
-        "architecture_loss": "architecture objective",
+        "segmenter_architecture_loss": "objective of the segmenter's alpha",
+        "discriminator_architecture_loss": "objective of the discriminator's alpha",
     },
     "Discriminator's accuracy": {
         "real_accuracy": "truth taken for truth",
         "fake_accuracy": "prediction taken for prediction",
     },
     "Segmentation": {"mean_iou": "mean IoU"},
-    "Second-order term": {
-        "cosine_segmenter": "cosine, segmenter",
-        "cosine_discriminator": "cosine, discriminator",
-        "second_order_share": "share of the hypergradient",
+    "Second-order terms of the discriminator's alpha": {
+        "discriminator_cosine_segmenter": "cosine, segmenter",
+        "discriminator_cosine_discriminator": "cosine, discriminator",
+        "discriminator_second_order_share": "share of the hypergradient",
+    },
+    "Second-order terms of the segmenter's alpha": {
+        "segmenter_cosine_segmenter": "cosine, segmenter",
+        "segmenter_second_order_share": "share of the hypergradient",
     },
 }
 """Title of a panel, and in it the names of metrics and what they are called in its legend."""
@@ -149,6 +155,48 @@ def probabilities_over_epochs(
     figure.supylabel("probability", fontsize=10)
     handles, labels = grid[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right upper", frameon=False, fontsize=9)
+    if title:
+        figure.suptitle(title)
+    return figure
+
+
+def choices_over_epochs(
+    epochs: Sequence[int], relaxations: Sequence[Choices], title: str = ""
+) -> Figure:
+    """How the probabilities of the candidates for each number of a network moved.
+
+    One panel per number that has several candidates, or per number where none has.
+
+    Args:
+        epochs: T epochs.
+        relaxations: T of them, of one search.
+        title: above all panels.
+    """
+    last = relaxations[-1].choices
+    shown = [name for name, each in last.items() if len(each.candidates) > 1] or list(last)
+    columns = min(3, len(shown))
+    rows = math.ceil(len(shown) / columns)
+    figure = Figure(figsize=(3.6 * columns, 2.5 * rows + 0.4), layout="constrained")
+    grid = figure.subplots(rows, columns, sharex=True, squeeze=False).ravel()
+    for axes in grid[len(shown) :]:
+        axes.set_axis_off()
+    for axes, name in zip(grid, shown, strict=False):
+        values = np.array([each.choices[name].probabilities() for each in relaxations])
+        for index, candidate in enumerate(last[name].candidates):
+            axes.plot(
+                epochs,
+                values[:, index],
+                label=str(candidate).replace("_", " "),
+                color=COLOURS[index % len(COLOURS)],
+                marker="." if len(epochs) == 1 else "",
+            )
+        axes.set_title(name.replace("_", " "), fontsize=10)
+        axes.set_ylim(-0.02, 1.02)
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        axes.legend(frameon=False, fontsize=8)
+        tidy(axes)
+    figure.supxlabel("epoch", fontsize=10)
+    figure.supylabel("probability", fontsize=10)
     if title:
         figure.suptitle(title)
     return figure

@@ -77,6 +77,8 @@ def open_data(settings: DataSettings, folder: RunFolder | None = None) -> Data:
 def record_data(folder: RunFolder, data: Data, *samples: Samples) -> None:
     """Write the split and what the data is into a new run's folder; a resumed run compares them.
 
+    Of the images and masks only their means are compared, to within `SAME_MEAN`.
+
     Args:
         folder: of the run.
         data: the data of the run.
@@ -84,6 +86,7 @@ def record_data(folder: RunFolder, data: Data, *samples: Samples) -> None:
 
     Raises:
         DataError: the data is not what the run began with.
+        RunError: the folder cannot be written.
     """
     found = describe(data, *samples)
     known = folder.read_record().get("data")

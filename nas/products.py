@@ -10,10 +10,11 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from nas.devices import without_tf32
 from nas.gradients import Gradient, gradient, norm, scale
-from nas.traceless import frozen, moved, same_noise
+from nas.traceless import frozen, moved, same_buffers, same_noise
 
 
 class Product(Protocol):
@@ -25,14 +26,16 @@ class Product(Protocol):
         weights: Sequence[Tensor],
         vector: Gradient,
         alphas: Sequence[Tensor],
+        modules: Sequence[nn.Module] = (),
     ) -> Gradient:
-        """One tensor per entry of ``alphas``.
+        """One tensor per entry of ``alphas``, computed in the full precision of their type.
 
         Args:
             loss: evaluates L, a scalar, at the present values of weights and alphas.
             weights: the tensors w that the vector belongs to; left as they were.
             vector: v, one tensor per weight.
             alphas: the tensors to differentiate with respect to.
+            modules: networks whose buffers every pass finds as they are now, and leaves so.
         """
 
 
@@ -55,6 +58,7 @@ def finite_difference(radius: float = 1e-2) -> Product:
         weights: Sequence[Tensor],
         vector: Gradient,
         alphas: Sequence[Tensor],
+        modules: Sequence[nn.Module] = (),
     ) -> Gradient:
         length = norm(vector)
         zero = torch.zeros_like(length)
@@ -62,7 +66,13 @@ def finite_difference(radius: float = 1e-2) -> Product:
         per_eps = torch.where(length > 0, length / (2 * radius), zero)
 
         def slope_at(displacement: Gradient) -> Gradient:
-            with frozen(weights), moved(weights, displacement), same_noise(weights):
+            with (
+                frozen(weights),
+                moved(weights, displacement),
+                same_noise(weights),
+                same_buffers(modules),
+                without_tf32(),
+            ):
                 return gradient(loss(), alphas)
 
         ahead = slope_at(scale(vector, eps))
@@ -80,10 +90,11 @@ def exact() -> Product:
         weights: Sequence[Tensor],
         vector: Gradient,
         alphas: Sequence[Tensor],
+        modules: Sequence[nn.Module] = (),
     ) -> Gradient:
-        with same_noise(weights):
+        with same_noise(weights), same_buffers(modules), without_tf32():
             slopes = gradient(loss(), weights, create_graph=True)
-        along = torch.stack([(s * v).sum() for s, v in zip(slopes, vector, strict=True)]).sum()
-        return gradient(along, alphas)
+            along = torch.stack([(s * v).sum() for s, v in zip(slopes, vector, strict=True)]).sum()
+            return gradient(along, alphas)
 
     return product

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
 import torch
 
 from nas.adversarial import AdversarialSegmentation, Segmentation
@@ -23,13 +22,15 @@ from nas.errors import UsageError
 from nas.illustration import draw_curves, draw_retraining
 from nas.networks import build_discriminator, find_genotype
 from nas.optimizers import weight_optimizer
+from nas.own_genotypes import keep_genotypes, named_networks, with_own_genotypes
 from nas.preparation import Data, new_segmenter, open_data, record_data, rehearse
-from nas.runs import RunFolder, now, unwritable
+from nas.runs import RunFolder, now
 from nas.scoring import discriminator_accuracy, score_segmenter
 from nas.settings import AdversarySettings, RetrainSettings
 from nas.tracking import Tracker
 from nas.training import Training
-from search_spaces import genotypes
+from search_spaces.cell_genotype import CellGenotype
+from search_spaces.parametric_genotypes import FlexVGGGenotype
 
 STANDING_STILL = UnrolledStep(rate=0.0)
 
@@ -41,12 +42,10 @@ class Adversary:
     Attributes:
         specification: its name with options, or its genotype's file.
         sees_image: whether it is given the image beside the map.
-        split_hash: the split that its genotype was searched on, None where that is not known.
     """
 
     specification: str
     sees_image: bool
-    split_hash: str | None = None
 
 
 def resolve_adversary(settings: AdversarySettings) -> Adversary | None:
@@ -69,11 +68,12 @@ def resolve_adversary(settings: AdversarySettings) -> Adversary | None:
             raise UsageError("--discriminator none sees nothing: leave out --discriminator-input.")
         return None
     genotype = find_genotype(named)
-    sees_image = genotype is not None and genotype.network.sees_image
+    sees_image = (
+        isinstance(genotype, CellGenotype | FlexVGGGenotype) and genotype.network.sees_image
+    )
     if settings.discriminator_input is not None:
         sees_image = settings.discriminator_input == "map+image"
-    provenance = genotype.provenance if genotype is not None else None
-    return Adversary(named, sees_image, provenance.split_hash if provenance else None)
+    return Adversary(named, sees_image)
 
 
 def run_retraining(settings: RetrainSettings, folder: RunFolder, resume: bool) -> None:
@@ -90,39 +90,13 @@ def run_retraining(settings: RetrainSettings, folder: RunFolder, resume: bool) -
     with folder.locked():
         record_data(folder, data, stage.train_samples, stage.val_samples)
         folder.record(device=str(stage.train_samples.device), threads=torch.get_num_threads())
-        keep_genotype(stage.adversary, folder)
+        keep_genotypes(stage.settings, folder)
         training = Training(stage, folder, settings.run.checkpoint_minutes)
         if resume:
             training.resume()
         training.run()
         draw_curves(folder)
         folder.record(finished=now(), seconds=training.position.seconds)
-
-
-def keep_genotype(adversary: Adversary | None, folder: RunFolder) -> None:
-    """Copy the adversary's genotype into the run's folder, so that the run can always go on.
-
-    Raises:
-        RunError: the genotype cannot be read, or the copy cannot be written.
-    """
-    genotype = find_genotype(adversary.specification) if adversary is not None else None
-    if genotype is None:
-        return
-    try:
-        folder.genotype_file.parent.mkdir(parents=True, exist_ok=True)
-        genotypes.write(genotype, folder.genotype_file)
-    except OSError as error:
-        raise unwritable(folder.genotype_file, error) from error
-
-
-def own_adversary(settings: AdversarySettings, folder: RunFolder) -> AdversarySettings:
-    """The settings with the run's own copy of the genotype, once there is a run with one."""
-    if not (folder.settings_file.exists() and folder.genotype_file.exists()):
-        return settings
-    named = settings.discriminator or str(settings.genotype)
-    _, mark, options = named.partition("?")
-    own = f"{folder.genotype_file}{mark}{options}"
-    return msgspec.structs.replace(settings, genotype=None, discriminator=own)
 
 
 class RetrainStage:
@@ -135,11 +109,10 @@ class RetrainStage:
     kind = "retrain"
 
     def __init__(self, settings: RetrainSettings, folder: RunFolder, data: Data) -> None:
-        self.settings = settings
+        self.settings = settings = with_own_genotypes(settings, folder)
         self.folder = folder
         self.data = data
-        adversary = own_adversary(settings.adversary, folder)
-        self.adversary = resolve_adversary(adversary)
+        self.adversary = resolve_adversary(settings.adversary)
         self.epochs = settings.training.epochs
         device = resolve_device(settings.run.device)
         self.train_samples = data.loaded("train", device)
@@ -183,13 +156,15 @@ class RetrainStage:
         return numbers
 
     def _warn_of_another_split(self, tracker: Tracker) -> None:
-        adversary = self.adversary
-        if adversary and adversary.split_hash not in (None, self.data.split.hash):
-            tracker.note(
-                f"The genotype {adversary.specification} was searched on another split: test "
-                "images of this run may have had a part in its search, and scores on them may be "
-                "too good. Use the search's own split.json by --split for a clean comparison."
-            )
+        for role, specification in named_networks(self.settings).items():
+            genotype = find_genotype(specification)
+            provenance = genotype.provenance if genotype is not None else None
+            if provenance and provenance.split_hash not in (None, self.data.split.hash):
+                tracker.note(
+                    f"The genotype of the {role} was searched on another split: test images of "
+                    "this run may have had a part in its search, and scores on them may be too "
+                    "good. Use the search's own split.json by --split for a clean comparison."
+                )
 
     def _keep_segmenter(self, epoch: int) -> None:
         state = {"weights": self.game.segmenter.state_dict(), "epoch": epoch + 1}

@@ -37,6 +37,7 @@ import tomli_w
 
 from nas.errors import RunError, UsageError
 from nas.version import __version__
+from search_spaces.description import Role
 
 Settings = TypeVar("Settings", bound=msgspec.Struct)
 
@@ -99,10 +100,6 @@ class RunFolder:
         return self.path / "run.json"
 
     @property
-    def genotype_file(self) -> Path:
-        return self.path / "checkpoints" / "genotype.json"
-
-    @property
     def metrics_file(self) -> Path:
         return self.path / "metrics.jsonl"
 
@@ -122,9 +119,14 @@ class RunFolder:
         """Where the checkpoint ``last`` or ``segmenter`` is."""
         return self.path / "checkpoints" / f"{name}.pt"
 
-    def genotype_files(self) -> list[Path]:
-        """The genotypes of a search, one for each epoch that is done, in order."""
-        return sorted(self.genotypes.glob("epoch_*.json"), key=lambda path: (len(path.name), path))
+    def own_genotype(self, role: Role) -> Path:
+        """Where a retraining keeps its copy of the genotype of a network."""
+        return self.path / "checkpoints" / f"{role}.json"
+
+    def genotype_files(self, role: Role) -> list[Path]:
+        """The genotypes that a search found for a network, one for each epoch, in order."""
+        found = (self.genotypes / role).glob("epoch_*.json")
+        return sorted(found, key=lambda path: (len(path.name), path))
 
     def refuse_run(self) -> None:
         """Make sure that a new run may begin here.

@@ -2,40 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 import torch
-from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from nas.adversarial import AdversarialSegmentation
-from nas.bilevel import Bilevel, Group, Player
+from nas.bilevel import Group
 from nas.data.batches import Batch, Batches
-from nas.data.splits import halve
-from nas.devices import (
-    autocast,
-    derived_seed,
-    resolve_device,
-    seed_noise,
-    seeded,
-    set_threads,
-)
+from nas.data.splits import divided_groups, halve
+from nas.devices import derived_seed, resolve_device, seed_noise, set_threads
 from nas.diagnostics import second_order_diagnosis
 from nas.errors import UsageError
 from nas.illustration import draw_architecture_over_epochs, draw_curves, draw_search
-from nas.optimizers import architecture_optimizer, unrolled_step, weight_optimizer
-from nas.preparation import Data, new_segmenter, open_data, record_data, rehearse
-from nas.products import Product, exact, finite_difference
+from nas.phases import new_phase, plan
+from nas.preparation import Data, open_data, record_data, rehearse
 from nas.runs import RunFolder, now, unwritable, versions, without_none
 from nas.scoring import discriminator_accuracy, score_segmenter
 from nas.settings import ArchitectureSettings, SearchSettings
+from nas.supernets import SEARCHED_SEGMENTER, check_spaces, searched_networks
 from nas.tracking import Tracker
 from nas.training import Training
-from search_spaces import cell_genotype, description, genotypes
-from search_spaces.cell import CellSupernet
-from search_spaces.derivation import derive
+from search_spaces import genotypes
+from search_spaces.description import Provenance, Role
 
 NEGLIGIBLE_SHARE = 1e-3
 
@@ -65,12 +55,39 @@ def run_search(settings: SearchSettings, folder: RunFolder, resume: bool) -> Non
 
 
 def check_settings(settings: SearchSettings) -> None:
-    """Refuse settings under which alpha could never move, or that cannot be built.
+    """Refuse settings under which alpha could never move, that say nothing, or contradict others.
 
     Raises:
         UsageError: with what contradicts what.
     """
     architecture = settings.architecture
+    searched = searched_networks(settings)
+    if settings.backbone.startswith("search:") and "segmenter" not in searched:
+        raise UsageError(
+            f"--backbone {settings.backbone} names no search space of segmenters: "
+            f"{SEARCHED_SEGMENTER} was expected."
+        )
+    if not searched:
+        raise UsageError(
+            "--space none leaves nothing to search with a fixed --backbone: choose --space cell or "
+            f"flexvgg, or --backbone {SEARCHED_SEGMENTER}."
+        )
+    if architecture.schedule == "decoupled" and len(searched) < 2:
+        raise UsageError(
+            "--schedule decoupled orders the search of two networks, and only one is searched: "
+            f"leave it out, or search both (--backbone {SEARCHED_SEGMENTER} --space cell)."
+        )
+    _check_objective(architecture)
+    _check_products(architecture)
+    if architecture.warmup_epochs >= settings.training.epochs:
+        raise UsageError(
+            f"--warmup-epochs {architecture.warmup_epochs} leaves none of the "
+            f"{settings.training.epochs} epochs to search in: lower it or raise --epochs."
+        )
+    check_spaces(settings)
+
+
+def _check_objective(architecture: ArchitectureSettings) -> None:
     through_segmenter = architecture.product_for in ("both", "segmenter")
     if architecture.objective == "segmenter" and (
         architecture.order == "first" or not through_segmenter
@@ -79,22 +96,21 @@ def check_settings(settings: SearchSettings) -> None:
             "--objective segmenter reaches alpha only through the segmenter's unrolled step: it "
             "needs --order second and --product-for segmenter or both."
         )
+
+
+def _check_products(architecture: ArchitectureSettings) -> None:
+    """Refuse settings of second-order terms where none are computed."""
+    names: Sequence[str] = ()
+    if architecture.order == "first":
+        names = ("product", "product_for", "radius", "unrolled_rate")
+        why = "says how the second-order terms are computed, and --order first computes none"
+    elif architecture.product_for == "none":
+        names = ("product", "radius")
+        why = "says how second-order terms are computed, and --product-for none computes none"
     default = ArchitectureSettings()
-    for name in ("product", "product_for", "radius", "unrolled_rate"):
-        if architecture.order == "first" and getattr(architecture, name) != getattr(default, name):
-            raise UsageError(
-                f"--{name.replace('_', '-')} says how the second-order terms are computed, and "
-                "--order first computes none: leave one of them out."
-            )
-    if architecture.warmup_epochs >= settings.training.epochs:
-        raise UsageError(
-            f"--warmup-epochs {architecture.warmup_epochs} leaves none of the "
-            f"{settings.training.epochs} epochs to search in: lower it or raise --epochs."
-        )
-    try:
-        cell_genotype.check_operations(settings.space.operations)
-    except description.GenotypeError as error:
-        raise UsageError(f"--operations: {error}.") from error
+    for name in names:
+        if getattr(architecture, name) != getattr(default, name):
+            raise UsageError(f"--{name.replace('_', '-')} {why}: leave one of them out.")
 
 
 class SearchStage:
@@ -106,36 +122,39 @@ class SearchStage:
         self.settings = settings
         self.folder = folder
         self.data = data
-        self.epochs = settings.training.epochs
-        device = resolve_device(settings.run.device)
-        self.samples = data.loaded("train", device)
+        self._plan = plan(settings)
+        self.epochs = settings.training.epochs * len(self._plan)
+        self._device = resolve_device(settings.run.device)
+        self.samples = data.loaded("train", self._device)
         self.weights_half, self.architecture_half = halve(
             data.split.train, settings.data.split_seed, data.groups
         )
         self.weight_batches = self._shuffled(self.weights_half, "weight batches")
         self.architecture_batches = self._shuffled(self.architecture_half, "architecture batches")
         self.steps = len(self.weight_batches)
-
-        self.game = new_game(settings, data, device)
-        self.engine = new_engine(settings, self.game, device)
-        rehearse(self.game.segmenter_loss, self.engine.modules, self._smallest_batch())
-        self.genotype = self._derive()
-        self._stable_epochs = 0
-        self._second_order_share: float | None = None
+        self.genotypes: dict[Role, genotypes.Genotype] = {}
+        self._second_order_shares: dict[str, float] = {}
+        self._enter_phase(0)
         seed_noise(settings.run.seed)
 
-    @property
-    def supernet(self) -> CellSupernet:
-        """The relaxed discriminator."""
-        supernet = self.game.discriminator
-        assert isinstance(supernet, CellSupernet)
-        return supernet
+    def _enter_phase(self, number: int) -> None:
+        self._phase_number = number
+        self.phase = new_phase(
+            self._plan[number], self.settings, self.data, self._device, self.genotypes
+        )
+        self.game, self.engine = self.phase.game, self.phase.engine
+        rehearse(self.engine.players[0].loss, self.engine.modules, self._smallest_batch())
+        self.genotypes |= self.phase.genotypes()
+        self._stable_epochs = 0
 
     def step(self, epoch: int, step: int) -> dict[str, float]:
-        """Move alpha (after the warm-up), then the weights of both networks."""
+        """Move the alphas (after the warm-up), then the weights of the networks."""
+        phase, within = divmod(epoch, self.settings.training.epochs)
+        if phase != self._phase_number:
+            self._enter_phase(phase)
         train = self.weight_batches.batch(epoch, step)
         numbers: dict[str, float] = {}
-        if epoch >= self.settings.architecture.warmup_epochs:
+        if within >= self.settings.architecture.warmup_epochs:
             numbers |= self._architecture_step(epoch * self.steps + step, train)
         losses = self.engine.update_weights(train)
         return numbers | {f"{name}_loss": loss.item() for name, loss in losses.items()}
@@ -143,92 +162,122 @@ class SearchStage:
     def _architecture_step(self, count: int, train: Batch) -> dict[str, float]:
         place = divmod(count, len(self.architecture_batches))
         validation = self.architecture_batches.batch(*place)
-        (group,) = self.engine.groups
-        numbers = self._diagnose(count, train, validation)
-        terms = self.engine.update_architecture(group, train, validation)
-        return numbers | {"architecture_loss": terms.objective.item()}
+        numbers: dict[str, float] = {}
+        for group in self.engine.groups:
+            numbers |= self._diagnose(group, count, train, validation)
+            terms = self.engine.update_architecture(group, train, validation)
+            numbers[f"{group.name}_architecture_loss"] = terms.objective.item()
+        return numbers
 
-    def _diagnose(self, count: int, train: Batch, validation: Batch) -> dict[str, float]:
+    def _diagnose(
+        self, group: Group[Batch], count: int, train: Batch, validation: Batch
+    ) -> dict[str, float]:
         every = self.settings.architecture.diagnose_every
         if not every or count % every:
             return {}
-        (group,) = self.engine.groups
         radius = self.settings.architecture.radius
         numbers = second_order_diagnosis(self.engine, group, train, validation, radius)
-        self._second_order_share = numbers.get("second_order_share")
-        return numbers
+        if "second_order_share" in numbers:
+            self._second_order_shares[group.name] = numbers["second_order_share"]
+        return {f"{group.name}_{name}": value for name, value in numbers.items()}
 
     def finish_epoch(self, epoch: int, tracker: Tracker) -> dict[str, float]:
-        """Derive and save the genotype, score the segmenter on the architecture half, draw."""
-        previous = self.genotype
-        self.genotype = self._derive()
-        self._save_genotype(epoch + 1)
-        searched = epoch >= self.settings.architecture.warmup_epochs
-        same = searched and genotypes.same_architecture(previous, self.genotype)
+        """Derive and save the genotypes, score the segmenter on the architecture half, draw."""
+        previous = dict(self.genotypes)
+        self.genotypes |= self.phase.genotypes()
+        self._save_genotypes(epoch + 1)
+        within = epoch - self._phase_number * self.settings.training.epochs
+        searched = within >= self.settings.architecture.warmup_epochs
+        same = searched and all(
+            genotypes.same_architecture(previous[role], self.genotypes[role]) for role in previous
+        )
         self._stable_epochs = self._stable_epochs + 1 if same else 0
 
+        if epoch == 0:
+            self._note_divided_groups(tracker)
         self._judge_second_order(tracker)
         draw_search(self, epoch, tracker)
         scores = score_segmenter(
             self.game.segmenter, self.samples, self.data.classes, self.architecture_half
         )
-        accuracy = discriminator_accuracy(
-            self.game, self.samples, self.architecture_half, self.settings.training.batch_size
-        )
         return {
             "mean_iou": scores.pooled.iou.mean or 0.0,
-            **accuracy,
+            **self._accuracy(),
             "stable_epochs": self._stable_epochs,
         }
 
-    def _judge_second_order(self, tracker: Tracker) -> None:
-        share, self._second_order_share = self._second_order_share, None
-        if share is not None and share < NEGLIGIBLE_SHARE:
+    def _accuracy(self) -> dict[str, float]:
+        if not isinstance(self.game, AdversarialSegmentation):
+            return {}
+        return discriminator_accuracy(
+            self.game, self.samples, self.architecture_half, self.settings.training.batch_size
+        )
+
+    def _note_divided_groups(self, tracker: Tracker) -> None:
+        halves = self.weights_half, self.architecture_half
+        divided = divided_groups(halves, self.data.groups)
+        if divided:
             tracker.note(
-                f"The second-order terms are {100 * share:.2g} % of alpha's gradient, at several "
-                "times the cost of the rest: --order first would search much faster with nearly "
-                "the same gradient, a larger --unrolled-rate would give them weight."
+                f"{', '.join(divided)}: images of these groups are in both halves of the training "
+                "images, since whole groups would leave one of them too small. The architecture "
+                "is then judged on patients or animals that the weights have seen."
             )
 
-    def _save_genotype(self, epoch: int) -> None:
-        path = self.folder.genotypes / f"epoch_{epoch:04d}.json"
-        try:
-            path.parent.mkdir(exist_ok=True)
-            genotypes.write(
-                msgspec.structs.replace(self.genotype, provenance=self._provenance(epoch)), path
+    def _judge_second_order(self, tracker: Tracker) -> None:
+        shares, self._second_order_shares = self._second_order_shares, {}
+        for name, share in shares.items():
+            if share < NEGLIGIBLE_SHARE:
+                tracker.note(
+                    f"The second-order terms are less than {100 * NEGLIGIBLE_SHARE:g} % of the "
+                    f"gradient of the {name}'s alpha, at several times the cost of the rest: "
+                    "--order first would search much faster with nearly the same gradient, a "
+                    "larger --unrolled-rate would give them weight."
+                )
+
+    def _save_genotypes(self, epoch: int) -> None:
+        for role in self.phase.supernets:
+            genotype = msgspec.structs.replace(
+                self.genotypes[role], provenance=self._provenance(epoch)
             )
-        except OSError as error:
-            raise unwritable(path, error) from error
+            path = self.folder.genotypes / role / f"epoch_{epoch:04d}.json"
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                genotypes.write(genotype, path)
+            except OSError as error:
+                raise unwritable(path, error) from error
 
     def stop_reason(self) -> str | None:
-        """The genotype has been stable for as long as the settings ask for."""
+        """The genotypes have been stable for as long as the settings ask for."""
         wanted = self.settings.architecture.stable_epochs
-        if wanted and self._stable_epochs >= wanted:
+        last_phase = self._phase_number == len(self._plan) - 1
+        if wanted and last_phase and self._stable_epochs >= wanted:
             return f"The genotype has not changed for {self._stable_epochs} epochs."
         return None
 
     def state(self) -> dict[str, Any]:
-        """Networks (alpha included), optimisers, the genotype, for how long it has been stable."""
+        """The phase, its networks and optimisers, the genotypes, how long they have been stable."""
         return {
-            "segmenter": self.game.segmenter.state_dict(),
-            "discriminator": self.supernet.state_dict(),
-            "optimizers": {name: each.state_dict() for name, each in self._optimizers().items()},
-            "genotype": msgspec.json.encode(self.genotype).decode(),
+            "phase": self._phase_number,
+            **self.phase.state(),
+            "genotypes": {
+                role: msgspec.json.encode(genotype).decode()
+                for role, genotype in self.genotypes.items()
+            },
             "stable_epochs": self._stable_epochs,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Become what `state` was taken from."""
-        self.game.segmenter.load_state_dict(state["segmenter"])
-        self.supernet.load_state_dict(state["discriminator"])
-        for name, optimizer in self._optimizers().items():
-            optimizer.load_state_dict(state["optimizers"][name])
-        self.genotype = msgspec.json.decode(state["genotype"], type=genotypes.Genotype)
+        found = {
+            role: msgspec.json.decode(text, type=genotypes.Genotype)
+            for role, text in state["genotypes"].items()
+        }
+        self.genotypes |= found
+        if state["phase"] != self._phase_number:
+            self._enter_phase(state["phase"])
+        self.phase.restore(state)
+        self.genotypes |= found
         self._stable_epochs = state["stable_epochs"]
-
-    def _optimizers(self) -> dict[str, Optimizer]:
-        players = {player.name: player.optimizer for player in self.engine.players}
-        return players | {group.name: group.optimizer for group in self.engine.groups}
 
     def _shuffled(self, ids: tuple[str, ...], purpose: str) -> Batches:
         seed = derived_seed(self.settings.run.seed, purpose)
@@ -240,13 +289,8 @@ class SearchStage:
             (half.batch(0, len(half) - 1) for half in halves), key=lambda each: len(each.ids)
         )
 
-    def _derive(self) -> cell_genotype.CellGenotype:
-        supernet = self.supernet
-        edges_per_node = self.settings.space.edges_per_node
-        return derive(supernet.relaxation(), supernet.network, edges_per_node)
-
-    def _provenance(self, epoch: int) -> description.Provenance:
-        return description.Provenance(
+    def _provenance(self, epoch: int) -> Provenance:
+        return Provenance(
             dataset=self.data.reader.name,
             backbone=self.settings.backbone,
             seed=self.settings.run.seed,
@@ -256,92 +300,3 @@ class SearchStage:
             versions=versions(),
             created=self.folder.read_record()["created"],
         )
-
-
-def new_game(settings: SearchSettings, data: Data, device: torch.device) -> AdversarialSegmentation:
-    """The segmenter and the relaxed discriminator, freshly initialised from the seed."""
-    space, channels, classes = settings.space, data.reader.channels, len(data.classes)
-    sees_image = space.discriminator_input == "map+image"
-    segmenter = new_segmenter(settings.backbone, channels, classes, settings.run.seed)
-    with seeded(settings.run.seed, "discriminator"):
-        supernet = CellSupernet(
-            classes + channels * sees_image,
-            channels=space.channels,
-            layout=space.layout,
-            nodes=space.nodes,
-            operations=space.operations,
-            normalisation=space.normalisation,
-            stem_multiplier=space.stem_multiplier,
-            sees_image=sees_image,
-        )
-    supernet.recompute = space.recompute_cells
-    weight = settings.training.adversarial_weight
-    return AdversarialSegmentation(
-        segmenter.to(device), supernet.to(device), classes, weight, sees_image
-    )
-
-
-def new_engine(
-    settings: SearchSettings, game: AdversarialSegmentation, device: torch.device
-) -> Bilevel[Batch]:
-    """The bilevel problem of a search: two players, one group."""
-    training, architecture = settings.training, settings.architecture
-    supernet = game.discriminator
-    assert isinstance(supernet, CellSupernet)
-    objective = {
-        "discriminator": game.discriminator_objective,
-        "segmenter": game.segmentation_loss,
-    }[architecture.objective]
-    group = Group(
-        "architecture",
-        supernet.alphas(),
-        objective,
-        architecture_optimizer(architecture, supernet.alphas()),
-    )
-    players = [
-        _player(
-            "segmenter",
-            list(game.segmenter.parameters()),
-            game.segmenter_loss,
-            training.segmenter_lr,
-            settings,
-        ),
-        _player(
-            "discriminator",
-            supernet.weights(),
-            game.discriminator_loss,
-            training.discriminator_lr,
-            settings,
-        ),
-    ]
-    return Bilevel(
-        players=players,
-        groups=[group],
-        modules=[game.segmenter, supernet],
-        autocast=autocast(settings.run.precision, device),
-    )
-
-
-def _player(
-    name: str,
-    weights: list[nn.Parameter],
-    loss: Callable[[Batch], Tensor],
-    rate: float,
-    settings: SearchSettings,
-) -> Player[Batch]:
-    architecture = settings.architecture
-    unrolled = 0.0 if architecture.order == "first" else architecture.unrolled_rate or rate
-    kept = architecture.product_for in ("both", name)
-    return Player(
-        name,
-        weights,
-        loss,
-        weight_optimizer(settings.training, weights, rate),
-        unrolled_step(settings.training, unrolled),
-        _product(architecture) if kept else None,
-        settings.training.clip_norm,
-    )
-
-
-def _product(settings: ArchitectureSettings) -> Product:
-    return exact() if settings.product == "exact" else finite_difference(settings.radius)

@@ -13,8 +13,10 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from search_spaces.cell_genotype import OPERATIONS
+from search_spaces.description import Normalisation
+from search_spaces.parametric_genotypes import Combination, Pattern
 
-Normalisation = Literal["batch", "instance", "group", "spectral", "none"]
+RelaxedNormalisation = Literal["batch", "instance", "group", "none"]
 Positive = Annotated[int, Meta(ge=1)]
 Count = Annotated[int, Meta(ge=0)]
 Rate = Annotated[float, Meta(gt=0)]
@@ -47,26 +49,42 @@ class DataSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Names of the classes in order, background first; by default numbered."""
 
     groups: Path | None = None
-    """CSV with the columns file,group (patient, animal, sequence); a group is never split."""
+    """CSV with the columns file,group (patient, animal, sequence). Training, validation and test
+    never share a group; the two halves of a search share one only where it is named in a note."""
 
     split: Path | None = None
     """A split saved by an earlier run (split.json) to use again."""
 
     train_images: Positive | None = None
-    """Training images; by default 50 for cxseg, jsrt and phantom (as published), else 60 %."""
+    """Training images; by default 50 for cxseg, jsrt and phantom (as published), else 60 %. Refused
+    where a saved split or lists name the images."""
 
     val_images: Count | None = None
-    """Validation images; by default 0 for cxseg, jsrt and phantom (as published), else 20 %."""
+    """Validation images; by default 0 for cxseg, jsrt and phantom (as published), else 20 %.
+    Refused where a saved split or lists name the images."""
 
     split_seed: Count = 0
-    """Seed of the random split, apart from the seed of the run."""
+    """Seed of the random split and of the two halves of a search, apart from the seed of the run;
+    where a saved split or lists name the images, of the halves alone."""
 
 
 class SpaceSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The discriminators that the search chooses from."""
+    """What the discriminator is searched in."""
 
-    space: Literal["cell"] = "cell"
-    """Search space of the discriminator."""
+    space: Literal["cell", "flexvgg", "none"] = "cell"
+    """Search space of the discriminator: cell (as published by Dong), flexvgg, or none (no
+    discriminator: with --backbone search:concatenation_fcn, the segmenter is searched alone)."""
+
+    normalisation: Normalisation = "group"
+    """Normalisation inside the discriminator; under group, the finite difference is close to the
+    exact product, under batch and instance it agrees poorly (see the README)."""
+
+    discriminator_input: Literal["map", "map+image"] = "map"
+    """What the discriminator sees: the class map alone (as published), or with the image."""
+
+
+class CellSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The cells of --space cell."""
 
     layout: Annotated[str, Meta(pattern="^[NR]+$")] = "NRNRNRN"
     """Cells in order: N normal, R reduction (halves the size, doubles the channels)."""
@@ -86,15 +104,78 @@ class SpaceSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     edges_per_node: Positive = 2
     """Incoming edges kept per node when the genotype is derived (k)."""
 
-    normalisation: Normalisation = "group"
-    """Normalisation inside the discriminator; under group, the finite difference is close to the
-    exact product, under batch and instance it is mostly noise (see the README)."""
-
-    discriminator_input: Literal["map", "map+image"] = "map"
-    """What the discriminator sees: the class map alone (as published), or with the image."""
-
     recompute_cells: bool = False
     """Compute each cell again in the backward pass: less memory, the same gradients, more time."""
+
+
+class FlexVGGSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The ranges of --space flexvgg; one value is no choice.
+
+    By default the numbers of Nelson's Table 4 are searched and the others are those of the
+    optimised FlexVGG.
+    """
+
+    flexvgg_input_depth: tuple[Positive, ...] = (1,)
+    """Convolutions of the input block (D_I)."""
+
+    flexvgg_channels: tuple[Positive, ...] = (64,)
+    """Channels of the input block (C)."""
+
+    flexvgg_blocks: tuple[Positive, ...] = (4, 5, 6)
+    """Blocks of convolutions (N)."""
+
+    flexvgg_depth: tuple[Positive, ...] = (2,)
+    """Convolutions of a block (D_F)."""
+
+    flexvgg_pattern: tuple[Pattern, ...] = ("double_run",)
+    """single_run doubles the channels at each convolution, double_run at every second."""
+
+    flexvgg_features: tuple[Positive, ...] = (128, 512, 1024)
+    """Outputs of the first linear layer (F)."""
+
+    flexvgg_linear_depth: tuple[Count, ...] = (1, 2, 4)
+    """Linear layers behind the first, each half as wide as the one before."""
+
+    flexvgg_max_channels: Positive = 1024
+    """No convolution has more channels."""
+
+    flexvgg_pooled: tuple[Positive, Positive] = (1, 1)
+    """Height and width to which features are pooled before the first linear layer; 15 22 is the
+    published network at 224x332 pixels."""
+
+
+class ConcatenationFCNSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The ranges of --backbone search:concatenation_fcn; one value is no choice.
+
+    By default the ranges of Nelson's Tables 1 and 2 taken together.
+    """
+
+    fcn_input_depth: tuple[Positive, ...] = (1,)
+    """Convolutions of the input block (D_I)."""
+
+    fcn_channels: tuple[Positive, ...] = (8, 16, 32, 64)
+    """Channels of the input block (C)."""
+
+    fcn_blocks: tuple[Positive, ...] = (3, 4, 5, 6)
+    """Blocks of convolutions (N)."""
+
+    fcn_depth: tuple[Positive, ...] = (1, 2)
+    """Convolutions of a block (D_F)."""
+
+    fcn_pattern: tuple[Pattern, ...] = ("single_run", "double_run")
+    """single_run doubles the channels at each convolution, double_run at every second."""
+
+    fcn_taps: tuple[Positive, ...] = (3,)
+    """How many of the last blocks are upsampled and combined (published: the last three)."""
+
+    fcn_combination: tuple[Combination, ...] = ("concatenate",)
+    """How the upsampled blocks are combined: concatenate (published), sum."""
+
+    fcn_max_channels: Positive = 512
+    """No convolution of a block has more channels."""
+
+    fcn_normalisation: RelaxedNormalisation = "group"
+    """Normalisation inside the segmenter; published: batch. See --normalisation."""
 
 
 class TrainingSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -135,8 +216,14 @@ class ArchitectureSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """L2 penalty on alpha (DARTS)."""
 
     objective: Literal["discriminator", "segmenter"] = "discriminator"
-    """What alpha minimises on the architecture half: the discriminator's own loss (Eq. 8), or
-    the segmentation loss of the segmenter after its unrolled step through the discriminator."""
+    """What the discriminator's alpha minimises on the architecture half: its own loss (Eq. 8), or
+    the segmentation loss of the segmenter after its unrolled step through the discriminator. A
+    searched segmenter's alpha minimises the segmentation loss."""
+
+    schedule: Literal["joint", "decoupled"] = "joint"
+    """With two networks to search: joint moves both alphas in turn; decoupled searches the
+    segmenter alone, then the discriminator against the derived segmenter with fresh weights, each
+    for --epochs."""
 
     order: Literal["second", "first"] = "second"
     """second: alpha's gradient goes through one unrolled step of the weights; first: it does
@@ -149,7 +236,8 @@ class ArchitectureSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Which network's second-order term is kept."""
 
     radius: Rate = 1e-2
-    """Distance that the finite difference moves the weights; its step is radius / ||v||."""
+    """Distance that the finite difference moves the weights; its step is radius / ||v||. With
+    --product exact it serves the diagnosis alone."""
 
     unrolled_rate: Rate | None = None
     """Rate of the unrolled step (eta); by default each network's learning rate."""
@@ -158,7 +246,8 @@ class ArchitectureSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Epochs in which the weights train before alpha moves."""
 
     stable_epochs: Count = 0
-    """Stop once the derived genotype has not changed for this many epochs; 0 never stops."""
+    """Stop once the derived genotypes have not changed for this many epochs; 0 never stops. In a
+    decoupled search this counts in the discriminator's part."""
 
     diagnose_every: Count = 100
     """Compare both products, and log the share of the second-order term, every so many steps; 0
@@ -169,8 +258,9 @@ class AdversarySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """The discriminator to train against."""
 
     discriminator: str | None = None
-    """none, a name such as resnet10, or the file of a genotype; options follow a question mark:
-    resnet10?width=32."""
+    """none, a name such as resnet10 (nas-list prints all), with options behind a question mark
+    (resnet10?width=32), monai: or python: and a network of that library, or the file of a
+    genotype."""
 
     genotype: Path | None = None
     """The file of a genotype; the same as --discriminator FILE."""
@@ -198,7 +288,8 @@ class RunSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """auto (CUDA if there is one), cpu, cuda, cuda:1, ..."""
 
     precision: Literal["fp32", "bf16"] = "fp32"
-    """bf16 runs the networks under autocast; second-order differences stay in fp32."""
+    """bf16 runs the networks under autocast; second-order differences stay in fp32,
+    without TF32."""
 
     threads: Count = 0
     """CPU threads to use; 0 leaves it to torch. With small networks, or on a busy machine, 1 is
@@ -209,13 +300,18 @@ class RunSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class SearchSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Search the discriminator that suits a segmentation network and a data set."""
+    """Search the discriminator, the segmentation network, or both, that suit a data set."""
 
     backbone: str = "unet"
-    """The segmentation network: unet, fcn32s; options follow a question mark: unet?width=16."""
+    """The segmentation network: a name (nas-list prints all), with options behind a question mark
+    (unet?width=16), smp:, monai: or python: and a network of that library, the file of a genotype,
+    or search:concatenation_fcn to search the segmenter too."""
 
     data: DataSettings = DataSettings()
     space: SpaceSettings = SpaceSettings()
+    cell: CellSettings = CellSettings()
+    flexvgg: FlexVGGSettings = FlexVGGSettings()
+    concatenation_fcn: ConcatenationFCNSettings = ConcatenationFCNSettings()
     training: TrainingSettings = TrainingSettings()
     architecture: ArchitectureSettings = ArchitectureSettings()
     run: RunSettings = RunSettings()
@@ -225,7 +321,9 @@ class RetrainSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Train a segmentation network against a derived, a named or no discriminator."""
 
     backbone: str = "unet"
-    """The segmentation network: unet, fcn32s; options follow a question mark: unet?width=16."""
+    """The segmentation network: a name (nas-list prints all), with options behind a question mark
+    (unet?width=16), smp:, monai: or python: and a network of that library, or the file of a
+    genotype."""
 
     adversary: AdversarySettings = AdversarySettings()
     data: DataSettings = DataSettings()

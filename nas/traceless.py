@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -11,21 +12,32 @@ from torch import Tensor, nn
 
 @contextmanager
 def without_trace(modules: Iterable[nn.Module]) -> Iterator[None]:
+    """Leave the buffers of the modules and the random state as they were."""
+    modules = list(modules)
+    tensors = [
+        tensor
+        for module in modules
+        for tensor in itertools.chain(module.buffers(), module.parameters())
+    ]
+    with same_noise(tensors), same_buffers(modules):
+        yield
+
+
+@contextmanager
+def same_buffers(modules: Iterable[nn.Module]) -> Iterator[None]:
     """Give every buffer of the modules (running statistics, power iterations) its value back.
 
-    The random state on entry is the random state on leaving as well.
+    A pass and its gradient both belong into this context: a spectral norm, which steps its power
+    iteration in each pass, is then one fixed function between the points of a finite difference.
     """
-    modules = list(modules)
     buffers = [buffer for module in modules for buffer in module.buffers()]
-    weights = [weight for module in modules for weight in module.parameters()]
     saved = [buffer.clone() for buffer in buffers]
-    with same_noise([*buffers, *weights]):
-        try:
-            yield
-        finally:
-            with torch.no_grad():
-                for buffer, value in zip(buffers, saved, strict=True):
-                    buffer.copy_(value)
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for buffer, value in zip(buffers, saved, strict=True):
+                buffer.copy_(value)
 
 
 @contextmanager
@@ -45,12 +57,14 @@ def moved(weights: Sequence[Tensor], displacement: Sequence[Tensor]) -> Iterator
     """Add a displacement to the weights, in place; restore the saved values on leaving."""
     saved = [weight.detach().clone() for weight in weights]
     with torch.no_grad():
-        torch._foreach_add_(list(weights), list(displacement))
+        for weight, shift in zip(weights, displacement, strict=True):
+            weight.add_(shift)
     try:
         yield
     finally:
         with torch.no_grad():
-            torch._foreach_copy_(list(weights), saved)
+            for weight, value in zip(weights, saved, strict=True):
+                weight.copy_(value)
 
 
 @contextmanager

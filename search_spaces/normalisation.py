@@ -6,7 +6,6 @@ the convolution itself (Miyato et al. 2018). A convolution with no layer behind 
 
 from __future__ import annotations
 
-import math
 from typing import get_args
 
 from torch import nn
@@ -15,7 +14,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 from search_spaces.description import Normalisation
 
 GROUPS = 4
-"""Groups of a group norm, or the largest common divisor with the number of channels."""
+"""Groups of a group norm at most."""
 
 
 def norm_layer(normalisation: Normalisation, channels: int, affine: bool = True) -> nn.Module:
@@ -30,11 +29,17 @@ def norm_layer(normalisation: Normalisation, channels: int, affine: bool = True)
         case "instance":
             return nn.InstanceNorm2d(channels, affine=affine)
         case "group":
-            return nn.GroupNorm(math.gcd(GROUPS, channels), channels, affine=affine)
+            return nn.GroupNorm(_groups(channels), channels, affine=affine)
         case "spectral" | "none":
             return nn.Identity()
     names = ", ".join(get_args(Normalisation))
     raise ValueError(f"normalisation {normalisation!r} is not one of {names}")
+
+
+def _groups(channels: int) -> int:
+    """The most groups of equal size, of two channels or more: one channel is an instance norm."""
+    at_most = min(GROUPS, channels // 2)
+    return max((n for n in range(1, at_most + 1) if channels % n == 0), default=1)
 
 
 def has_norm_layer(normalisation: Normalisation) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from itertools import product
+from itertools import chain, product
 from typing import ClassVar, Literal, TypeAlias, TypeVar
 
 import msgspec
@@ -29,6 +29,13 @@ Pattern: TypeAlias = Literal["single_run", "double_run"]
 Combination: TypeAlias = Literal["concatenate", "sum"]
 Candidate: TypeAlias = int | str
 
+CHANNELS_PER_GROUP = 8
+"""Group norm normalises so many channels together in these spaces, however many there are, so that
+the first channels of a layer are treated alike in every width of it."""
+
+MAX_COMBINATIONS = 2**14
+"""A space with more networks is refused: its relaxation holds the probability of each."""
+
 
 class FlexVGG(Struct, frozen=True, forbid_unknown_fields=True):
     """The numbers that define a FlexVGG; the defaults are the optimised one of Nelson 2022.
@@ -47,9 +54,21 @@ class FlexVGG(Struct, frozen=True, forbid_unknown_fields=True):
         linear_depth: further linear layers, each with half the outputs of the one before.
         outputs: logits for each image.
         in_channels: channels of the input, None where they are not known.
-        normalisation: of every unit and linear layer but the last.
+        normalisation: of every unit and linear layer but the last. Under "group" each must have a
+            multiple of 8 channels.
         sees_image: whether the network gets the image beside the segmentation map.
+        searchable: the fields that may be searched.
     """
+
+    searchable: ClassVar[tuple[str, ...]] = (
+        "input_depth",
+        "channels",
+        "blocks",
+        "depth",
+        "pattern",
+        "features",
+        "linear_depth",
+    )
 
     input_depth: int = 1
     channels: int = 64
@@ -74,6 +93,7 @@ class FlexVGG(Struct, frozen=True, forbid_unknown_fields=True):
             f"features is {self.features}: it must be divisible by 2 as often as linear_depth "
             f"says ({self.linear_depth} times)",
         )
+        _check_groups(self, linear_features(self))
 
 
 class ConcatenationFCN(Struct, frozen=True, forbid_unknown_fields=True):
@@ -86,8 +106,19 @@ class ConcatenationFCN(Struct, frozen=True, forbid_unknown_fields=True):
             those with fewer channels filled up with zeros.
         outputs: classes.
         in_channels: channels of the images, None where they are not known.
-        normalisation: of every unit and tap.
+        normalisation: of every unit and tap. Under "group" each must have a multiple of 8 channels.
+        searchable: the fields that may be searched.
     """
+
+    searchable: ClassVar[tuple[str, ...]] = (
+        "input_depth",
+        "channels",
+        "blocks",
+        "depth",
+        "pattern",
+        "taps",
+        "combination",
+    )
 
     input_depth: int = 1
     channels: int = 64
@@ -107,9 +138,15 @@ class ConcatenationFCN(Struct, frozen=True, forbid_unknown_fields=True):
             1 <= self.taps <= self.blocks,
             f"taps is {self.taps}: 1 to {self.blocks} were expected, as there are so many blocks",
         )
+        _check_groups(self)
 
 
 Parameters = TypeVar("Parameters", FlexVGG, ConcatenationFCN)
+
+
+def input_channels(network: FlexVGG | ConcatenationFCN) -> tuple[int, ...]:
+    """Channels of every unit of the input block."""
+    return (min(network.channels, network.max_channels),) * network.input_depth
 
 
 def block_channels(network: FlexVGG | ConcatenationFCN) -> tuple[tuple[int, ...], ...]:
@@ -118,7 +155,7 @@ def block_channels(network: FlexVGG | ConcatenationFCN) -> tuple[tuple[int, ...]
     In a block of the pattern single_run each unit doubles the channels; in one of double_run
     every second does, counted anew in each block. None has more than ``max_channels``.
     """
-    channels = min(network.channels, network.max_channels)
+    channels = input_channels(network)[-1]
     blocks = []
     for _ in range(network.blocks):
         units = []
@@ -128,6 +165,17 @@ def block_channels(network: FlexVGG | ConcatenationFCN) -> tuple[tuple[int, ...]
             units.append(channels)
         blocks.append(tuple(units))
     return tuple(blocks)
+
+
+def linear_features(network: FlexVGG) -> tuple[int, ...]:
+    """Outputs of every linear layer but the last: each has half those of the one before."""
+    return tuple(network.features // 2**layer for layer in range(network.linear_depth + 1))
+
+
+def tap_channels(network: ConcatenationFCN) -> tuple[int, ...]:
+    """Channels of the upsampled taps, from the last block backwards."""
+    last_first = reversed(block_channels(network))
+    return tuple(units[-1] for units, _ in zip(last_first, range(network.taps), strict=False))
 
 
 class Choice(Struct, frozen=True, forbid_unknown_fields=True):
@@ -168,18 +216,39 @@ class Choices(Struct, frozen=True, forbid_unknown_fields=True):
         return _replace(network, best)
 
 
-def check_candidates(network: Parameters, candidates: Mapping[str, Sequence[Candidate]]) -> None:
-    """Raise GenotypeError unless every combination of the candidates gives a network.
+def combinations(
+    network: Parameters, candidates: Mapping[str, Sequence[Candidate]]
+) -> tuple[Parameters, ...]:
+    """Every network that the candidates allow; those of the last number vary fastest.
 
     Args:
         network: the numbers that are not searched.
         candidates: for each number searched, what it may be.
+
+    Raises:
+        GenotypeError: a combination gives no network, or a number cannot be searched.
     """
     for name, values in candidates.items():
+        require(
+            name in network.searchable,
+            f"{name} cannot be searched: one of {', '.join(network.searchable)} was expected",
+        )
         require(len(values) > 0, f"{name} has no candidate")
         require(len(set(values)) == len(values), f"{name} has a candidate twice: {list(values)}")
-    for combination in product(*candidates.values()):
-        _replace(network, dict(zip(candidates, combination, strict=True)))
+    count = math.prod(map(len, candidates.values()))
+    require(
+        count <= MAX_COMBINATIONS,
+        f"the candidates allow {count} networks: at most {MAX_COMBINATIONS} were expected",
+    )
+    return tuple(
+        _replace(network, dict(zip(candidates, values, strict=True)))
+        for values in product(*candidates.values())
+    )
+
+
+def check_candidates(network: Parameters, candidates: Mapping[str, Sequence[Candidate]]) -> None:
+    """Raise GenotypeError unless every combination of the candidates gives a network."""
+    combinations(network, candidates)
 
 
 class FlexVGGGenotype(
@@ -229,6 +298,22 @@ def _check_encoder(network: FlexVGG | ConcatenationFCN) -> None:
         value = getattr(network, name)
         require(value >= 1, f"{name} is {value}: at least 1 was expected")
     check_ends(network.in_channels, network.outputs)
+
+
+def _check_groups(network: FlexVGG | ConcatenationFCN, features: tuple[int, ...] = ()) -> None:
+    if network.normalisation == "group":
+        widths = {
+            *input_channels(network),
+            *chain.from_iterable(block_channels(network)),
+            *features,
+        }
+        odd = sorted(width for width in widths if width % CHANNELS_PER_GROUP)
+        require(
+            not odd,
+            f"layers have {', '.join(map(str, odd))} channels or features: group norm needs "
+            f"multiples of {CHANNELS_PER_GROUP}; change channels, max_channels, features or "
+            "linear_depth, or choose another normalisation",
+        )
 
 
 def _replace(network: Parameters, changes: Mapping[str, Candidate]) -> Parameters:

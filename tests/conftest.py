@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import torch
-
-REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -23,11 +20,3 @@ def seeded_noise() -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         yield
-
-
-@pytest.fixture
-def real_data() -> Path:
-    """Folder of real data sets, where this checkout has one beside it."""
-    if not REAL_DATA.is_dir():
-        pytest.skip("no real images beside this checkout")
-    return REAL_DATA

@@ -1,9 +1,10 @@
 """How far the finite-difference product can be trusted, by the normalisation of the discriminator.
 
-For each normalisation a search is run for some steps on real images, and on fresh batches the
-published finite difference is compared with the exact product: cosine and ratio of norms for each
-player, at several radii. Also the share of the exact second-order term in the hypergradient, how
-well the discriminator tells truth from prediction by then, and the time of a step.
+For each normalisation and seed a search is run for some steps on real images, and on fresh batches
+the published finite difference is compared with the exact product: cosine and ratio of norms for
+each player, at several radii. Also the share of the exact second-order term in the hypergradient,
+how well the discriminator tells truth from prediction by then, and the time of a step. The figures
+of a seed are medians over its batches; the table has median, smallest and largest over the seeds.
 
     python tools/measure_products.py --data-root DIR --out experiments/products
 """
@@ -18,6 +19,7 @@ from pathlib import Path
 
 import torch
 
+from nas.adversarial import AdversarialSegmentation
 from nas.cli.common import checked
 from nas.gradients import cosine, norm
 from nas.preparation import open_data
@@ -26,15 +28,18 @@ from nas.runs import RunFolder
 from nas.scoring import discriminator_accuracy
 from nas.search import SearchStage
 from nas.settings import (
+    CellSettings,
     DataSettings,
-    Normalisation,
     RunSettings,
     SearchSettings,
     SpaceSettings,
     TrainingSettings,
 )
+from search_spaces.description import Normalisation
 
 NORMALISATIONS: tuple[Normalisation, ...] = ("batch", "instance", "group", "spectral", "none")
+Results = dict[Normalisation, list[dict[str, float]]]
+"""The figures of each normalisation, seed by seed."""
 PLAYERS = ("segmenter", "discriminator")
 RADII = (1e-1, 1e-2, 1e-3)
 
@@ -44,11 +49,12 @@ def main() -> None:
     arguments = _arguments()
     torch.set_num_threads(arguments.threads)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    results = {}
-    for normalisation in arguments.normalisations:
-        results[normalisation] = measure(normalisation, arguments)
-        (arguments.out / "products.json").write_text(json.dumps(results, indent=2))
-        print(normalisation, json.dumps(results[normalisation]), flush=True)
+    results: Results = {name: [] for name in arguments.normalisations}
+    for seed in arguments.seeds:
+        for normalisation, found in results.items():
+            found.append(measure(normalisation, seed, arguments))
+            (arguments.out / "products.json").write_text(json.dumps(results, indent=2))
+            print(normalisation, seed, json.dumps(found[-1]), flush=True)
     (arguments.out / "products.md").write_text(table(results))
     print(table(results))
 
@@ -64,26 +70,31 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--batches", type=int, default=3)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--normalisations", nargs="+", default=list(NORMALISATIONS))
     return parser.parse_args()
 
 
-def measure(normalisation: Normalisation, arguments: argparse.Namespace) -> dict:
-    """All figures of one normalisation."""
+def measure(
+    normalisation: Normalisation, seed: int, arguments: argparse.Namespace
+) -> dict[str, float]:
+    """All figures of one normalisation at one seed of weights, order of images and split."""
     settings = checked(
         SearchSettings(
             backbone=arguments.backbone,
             data=DataSettings(
-                dataset="folder", data_root=arguments.data_root, image_size=arguments.image_size
+                dataset="folder",
+                data_root=arguments.data_root,
+                image_size=arguments.image_size,
+                split_seed=seed,
             ),
-            space=SpaceSettings(
-                layout=arguments.layout, channels=arguments.channels, normalisation=normalisation
-            ),
+            space=SpaceSettings(normalisation=normalisation),
+            cell=CellSettings(layout=arguments.layout, channels=arguments.channels),
             training=TrainingSettings(
                 segmenter_lr=arguments.rate, discriminator_lr=arguments.rate, batch_size=4
             ),
-            run=RunSettings(device="cpu"),
+            run=RunSettings(device="cpu", seed=seed),
         )
     )
     folder = RunFolder(arguments.out / "scratch")
@@ -91,6 +102,7 @@ def measure(normalisation: Normalisation, arguments: argparse.Namespace) -> dict
     stage = SearchStage(settings, folder, data)
     for step in range(arguments.steps):
         stage.engine.update_weights(stage.weight_batches.batch(*divmod(step, stage.steps)))
+    assert isinstance(stage.game, AdversarialSegmentation)
     accuracy = discriminator_accuracy(stage.game, stage.samples, stage.architecture_half, 4)
     samples = [compare(stage, count) for count in range(arguments.batches)]
     merged = {key: statistics.median(sample[key] for sample in samples) for key in samples[0]}
@@ -120,8 +132,8 @@ def compare(stage: SearchStage, count: int) -> dict[str, float]:
     return figures
 
 
-def table(results: dict[str, dict]) -> str:
-    """Markdown with a row per normalisation."""
+def table(results: Results) -> str:
+    """Markdown with a row per normalisation: median [smallest, largest] over the seeds."""
     columns = [
         *(f"cosine {name} r={radius:g}" for name in PLAYERS for radius in RADII),
         "second_order_share",
@@ -134,10 +146,15 @@ def table(results: dict[str, dict]) -> str:
         "| normalisation | " + " | ".join(columns) + " |",
         "|---" * (len(columns) + 1) + "|",
     ]
-    for name, figures in results.items():
-        values = (figures[column] for column in columns)
-        lines.append(f"| {name} | " + " | ".join(f"{value:.3g}" for value in values) + " |")
+    for name, seeds in results.items():
+        cells = (over_seeds([figures[column] for figures in seeds]) for column in columns)
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+def over_seeds(values: list[float]) -> str:
+    """Median and range."""
+    return f"{statistics.median(values):.2g} [{min(values):.2g}, {max(values):.2g}]"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A Markdown table of evaluated retrainings: a row per discriminator, over seeds.
+"""A Markdown table of evaluated retrainings: a row per pair of networks, over seeds.
 
     python tools/tabulate_runs.py OUT/seed*/none OUT/seed*/resnet10 OUT/seed*/genotype
 
@@ -17,10 +17,19 @@ from pathlib import Path
 import msgspec
 
 from nas.metrics.semantic import Scores
+from nas.own_genotypes import named_networks
 from nas.runs import RunFolder
 from nas.settings import RetrainSettings
 
-COLUMNS = ("discriminator", "runs", "mIoU pooled", "mIoU foreground", "mIoU per image", "minutes")
+COLUMNS = (
+    "segmenter",
+    "discriminator",
+    "runs",
+    "mIoU pooled",
+    "mIoU foreground",
+    "mIoU per image",
+    "minutes",
+)
 
 
 def main() -> None:
@@ -31,25 +40,31 @@ def main() -> None:
 
 
 def table(folders: Sequence[RunFolder]) -> str:
-    """Markdown, a row per discriminator in the order in which they come."""
-    rows: dict[str, list[tuple[float, float, float, float]]] = defaultdict(list)
+    """Markdown, a row per pair of networks in the order in which they come."""
+    rows: dict[tuple[str, str], list[tuple[float, float, float, float]]] = defaultdict(list)
     for folder in folders:
-        rows[discriminator(folder)].append(figures(folder))
+        rows[networks(folder)].append(figures(folder))
     lines = ["| " + " | ".join(COLUMNS) + " |", "|---" * len(COLUMNS) + "|"]
-    for name, values in rows.items():
+    for names, values in rows.items():
         *shares, minutes = zip(*values, strict=True)
         cells = [in_percent(share) for share in shares]
         lines.append(
-            f"| {name} | {len(values)} | {' | '.join(cells)} | {statistics.mean(minutes):.1f} |"
+            f"| {' | '.join(names)} | {len(values)} | {' | '.join(cells)} | "
+            f"{statistics.mean(minutes):.1f} |"
         )
     return "\n".join(lines)
 
 
-def discriminator(folder: RunFolder) -> str:
-    """What the run trained against; a genotype's file is called searched."""
-    adversary = folder.read_settings(RetrainSettings).adversary
-    name = adversary.discriminator or "genotype.json"
-    return "searched" if name.split("?")[0].endswith(".json") else name
+def networks(folder: RunFolder) -> tuple[str, str]:
+    """Segmenter and discriminator of a run; a genotype's file goes by its name."""
+    named = named_networks(folder.read_settings(RetrainSettings))
+    return short_name(named["segmenter"]), short_name(named["discriminator"])
+
+
+def short_name(specification: str) -> str:
+    """``runs/mine/s.json`` becomes ``s.json``; a name with options stays as it is."""
+    name, mark, options = specification.partition("?")
+    return f"{Path(name).name}{mark}{options}"
 
 
 def figures(folder: RunFolder) -> tuple[float, float, float, float]:

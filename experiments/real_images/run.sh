@@ -1,15 +1,17 @@
 #!/bin/sh
 # For each seed: search, derive, then the same retraining against the searched discriminator,
-# against ResNet10 and against none, and an evaluation of each on the test images.
+# against ResNet10 and against none, and an evaluation of each on the test images. Masks of the first
+# test images, as nas-predict writes them for any image, are in predicted/.
 #
 #   run.sh RECIPE OUT "SEEDS" SEARCH_EPOCHS [further options of the data, such as --data-root DIR]
 set -eu
 
 recipe=$1 out=$2 seeds=$3 search_epochs=$4
+here=$(dirname "$0")
 shift 4
 
 for seed in $seeds; do
-    run=$out/seed$seed
+    export run="$out/seed$seed"
     mkdir -p "$run"
     nas-search --config "$recipe" --seed "$seed" --epochs "$search_epochs" --run-dir "$run/search" "$@"
     nas-derive "$run/search" -o "$run/genotype.json"
@@ -20,4 +22,6 @@ for seed in $seeds; do
             --run-dir "$run/$name" "$@"
         nas-evaluate "$run/$name"
     done
+    python "$here/list_test_images.py" "$run/genotype" |
+        xargs -0 sh -c 'nas-predict "$run/genotype" "$@" -o "$run/predicted" --overlays' sh
 done

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -13,6 +13,7 @@ import msgspec
 import tyro
 
 from nas.errors import RunError, TrainingError, UsageError, UserError
+from nas.networks import is_genotype
 from nas.runs import RunFolder, read_toml, to_settings
 from nas.settings import RetrainSettings, RunSettings, SearchSettings
 from nas.version import __version__
@@ -23,9 +24,14 @@ EXIT_CODES = """exit codes: 0 done; 2 options or settings; 3 data; 4 run folder,
 genotype; 5 training failed, or out of memory; 130 or 143 stopped by Ctrl-C or SIGTERM, saved"""
 
 OUT_OF_MEMORY = (
-    "Out of memory: lower --batch-size, --image-size or the width of the networks. What was saved "
-    "before is untouched."
+    "Out of memory: lower --batch-size, --image-size or the width of the networks{more}. What was "
+    "saved before is untouched."
 )
+MORE_MEMORY = {
+    "nas-search": ", give --recompute-cells, or leave out the exact products of the diagnosis by "
+    "--diagnose-every 0"
+}
+"""What else a command can do with less memory."""
 
 _MARKERS = (
     tyro.conf.OmitArgPrefixes,
@@ -108,13 +114,33 @@ def _resumed(kind: type[Settings], command: str, given: Sequence[str]) -> Settin
 
 def _anchored(settings: Any) -> Any:
     """The settings with absolute paths, so that a run can be used from any folder."""
-    paths = {
-        name: Path(os.path.abspath(getattr(settings.data, name)))
-        for name in ("data_root", "groups", "split")
-        if getattr(settings.data, name) is not None
+    changed: dict[str, Any] = {
+        "backbone": _anchored_genotype(settings.backbone),
+        "data": _with_each(settings.data, ("data_root", "groups", "split"), _absolute),
     }
-    data = msgspec.structs.replace(settings.data, **paths)
-    return msgspec.structs.replace(settings, data=data)
+    if isinstance(settings, RetrainSettings):
+        adversary = _with_each(settings.adversary, ("discriminator",), _anchored_genotype)
+        changed["adversary"] = _with_each(adversary, ("genotype",), _absolute)
+    return msgspec.structs.replace(settings, **changed)
+
+
+def _with_each(settings: Any, names: Sequence[str], change: Callable[[Any], Any]) -> Any:
+    """The settings with the named ones changed, where they are given."""
+    given = {name: getattr(settings, name) for name in names}
+    changed = {name: change(value) for name, value in given.items() if value is not None}
+    return msgspec.structs.replace(settings, **changed)
+
+
+def _absolute(path: Path) -> Path:
+    return Path(os.path.abspath(path))
+
+
+def _anchored_genotype(specification: str) -> str:
+    """A network's specification, the path of its genotype absolute if it has one."""
+    name, question, options = specification.partition("?")
+    if not is_genotype(name):
+        return specification
+    return os.path.abspath(name) + question + options
 
 
 def _differences(started: Any, wanted: Any) -> dict[str, tuple[Any, Any]]:
@@ -144,6 +170,23 @@ def checked(settings: Settings) -> Settings:
     return settings
 
 
+def refuse_unused(unused: Mapping[str, str], arguments: Sequence[str] | None = None) -> None:
+    """Refuse options on the command line that have no effect under the others.
+
+    Args:
+        unused: why a setting has no effect, by its name.
+        arguments: of the command, by default those of the process.
+
+    Raises:
+        UsageError: names the option.
+    """
+    typed = {argument.partition("=")[0] for argument in _arguments(arguments)}
+    for name, why in unused.items():
+        option = f"--{name.replace('_', '-')}"
+        if option in typed:
+            raise UsageError(f"{option} {why}: leave one of them out.")
+
+
 def prepare_run_folder(settings: Any, suggestion: Path) -> tuple[Any, RunFolder]:
     """The folder to run in, and the settings to keep in it: those that do not name the folder.
 
@@ -171,7 +214,8 @@ def main(command: str, action: Callable[[], None]) -> NoReturn:
     except (MemoryError, RuntimeError) as error:
         if not _is_out_of_memory(error):
             raise
-        fail(command, OUT_OF_MEMORY, TrainingError.exit_code)
+        sentence = OUT_OF_MEMORY.format(more=MORE_MEMORY.get(command, ""))
+        fail(command, sentence, TrainingError.exit_code)
     sys.exit(0)
 
 

@@ -1,4 +1,4 @@
-"""nas-render: draw the cells of a genotype."""
+"""nas-render: draw a genotype."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ COMMAND = "nas-render"
 
 
 class Options(Struct, frozen=True, kw_only=True):
-    """Draw both cells of a genotype, with operations and probabilities on the edges."""
+    """Draw a genotype: both cells with operations and probabilities on the edges, or the parts of a
+    FlexVGG or ConcatenationFCN with their channels."""
 
     genotype: tyro.conf.Positional[Path]
     """File of the genotype."""
 
-    out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("cells.svg")
+    out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("genotype.svg")
     """Picture to write: .svg, .pdf, .png, or .dot for the text of the graph."""
 
     probabilities: Path | None = None
-    """Also draw the heat map of all probabilities: .svg, .pdf or .png."""
+    """Also draw all probabilities, as a heat map or as bars: .svg, .pdf or .png."""
 
     config: Path | None = None
     """TOML file with these options; those on the command line override it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 
 from nas.cli.common import main as run_command
-from nas.cli.common import parse_run, prepare_run_folder
+from nas.cli.common import parse_run, prepare_run_folder, refuse_unused
 from nas.runs import new_run_path
 from nas.settings import RetrainSettings
 
@@ -18,7 +18,9 @@ def retrain() -> None:
     suggestion = new_run_path("retrain", settings.data.dataset, settings.backbone)
 
     from nas.retrain import resolve_adversary, run_retraining
+    from nas.unused import unused_in_retraining
 
+    refuse_unused(unused_in_retraining(settings))
     if not settings.run.resume:
         resolve_adversary(settings.adversary)
     resume = settings.run.resume

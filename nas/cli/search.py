@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 
 from nas.cli.common import main as run_command
-from nas.cli.common import parse_run, prepare_run_folder
+from nas.cli.common import parse_run, prepare_run_folder, refuse_unused
 from nas.runs import RunFolder, new_run_path
 from nas.settings import SearchSettings
 
@@ -18,8 +18,10 @@ def search() -> None:
     suggestion = new_run_path("search", settings.data.dataset, settings.backbone)
 
     from nas.search import check_settings, run_search
+    from nas.unused import unused_in_search
 
     check_settings(settings)
+    refuse_unused(unused_in_search(settings))
     resume = settings.run.resume
     settings, folder = prepare_run_folder(settings, suggestion)
     run_search(settings, folder, resume)

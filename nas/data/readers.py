@@ -1,7 +1,7 @@
 """The layouts of data, by name.
 
 A layout is one file with a function that takes the settings and returns a reader, and one
-line here.
+line here: its name, the function as "module:function" and one line for the help.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from nas.settings import DataSettings
 if TYPE_CHECKING:
     from nas.data.cases import Reader
 
-READERS = {
-    "folder": "nas.data.folder:survey",
-    "cxseg": "nas.data.cxseg:survey",
-    "jsrt": "nas.data.jsrt:survey",
-    "phantom": "nas.data.phantom:survey",
+READERS: dict[str, tuple[str, str]] = {
+    "folder": ("nas.data.folder:survey", "images/ and masks/ with files of equal stems"),
+    "cxseg": ("nas.data.cxseg:survey", "CX-SEG chest radiographs: heart, left and right lung"),
+    "jsrt": ("nas.data.jsrt:survey", "JSRT chest radiographs with the SCR masks"),
+    "phantom": ("nas.data.phantom:survey", "generated chest radiographs; needs no files"),
 }
 
 
@@ -37,7 +37,7 @@ def survey(settings: DataSettings) -> Reader:
         raise UsageError(
             f"There is no dataset {settings.dataset!r}.{hint} The layouts are {', '.join(READERS)}."
         )
-    module, function = READERS[settings.dataset].split(":")
+    module, function = READERS[settings.dataset][0].split(":")
     reader: Reader = getattr(import_module(module), function)(settings)
     return reader
 

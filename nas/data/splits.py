@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +12,8 @@ import msgspec
 import numpy as np
 
 from nas.data.cases import Case, Reader, Subset, natural_order
-from nas.errors import DataError
+from nas.errors import DataError, UsageError
+from nas.runs import atomic_write
 from nas.settings import DataSettings
 
 SUBSETS: tuple[Subset, ...] = ("train", "val", "test")
@@ -81,6 +81,7 @@ def make_split(reader: Reader, settings: DataSettings) -> Split:
     Raises:
         DataError: there are fewer images (or groups) than the split needs, a file or list
             names unknown cases, two subsets overlap, or a file or list divides a group.
+        UsageError: numbers of images are asked for where a file or list names the images.
     """
     if settings.split is not None:
         split = load_split(settings.split)
@@ -92,8 +93,19 @@ def make_split(reader: Reader, settings: DataSettings) -> Split:
         origin = "The lists of the data (train.txt, val.txt, test.txt)"
     else:
         return _draw(reader.cases, _counts(len(reader.cases), settings), settings.split_seed)
+    _refuse_counts(settings, origin)
     _check_given(split, reader.cases, origin)
     return split
+
+
+def _refuse_counts(settings: DataSettings, origin: str) -> None:
+    default = DataSettings()
+    for name in ("train_images", "val_images"):
+        if getattr(settings, name) != getattr(default, name):
+            raise UsageError(
+                f"{origin}: this names the images of each subset, and "
+                f"--{name.replace('_', '-')} would be ignored. Leave one of them out."
+            )
 
 
 def _check_given(split: Split, cases: Sequence[Case], origin: str) -> None:
@@ -193,7 +205,8 @@ def halve(
     """The training images of a search as two halves: for the weights, for the architecture.
 
     Groups stay whole where that leaves each half a quarter of the images or more; otherwise
-    the halves are drawn by image. The weights get the larger half.
+    the halves are drawn by image, and `divided_groups` says which groups are in both. The
+    weights get the larger half.
 
     Args:
         train: ids of the training images, two or more.
@@ -223,19 +236,28 @@ def halve(
     return natural_order(shuffled[:half]), natural_order(shuffled[half:])
 
 
+def divided_groups(
+    halves: tuple[Sequence[str], Sequence[str]], groups: Mapping[str, str | None]
+) -> tuple[str, ...]:
+    """The groups with images in both halves of a search, in natural order.
+
+    Args:
+        halves: ids of the two halves, as `halve` gives them.
+        groups: group of each id.
+    """
+    first, second = ({groups.get(case) for case in half} for half in halves)
+    return natural_order(group for group in first & second if group is not None)
+
+
 def save_split(split: Split, path: Path) -> None:
     """Write a split as JSON, whole or not at all.
 
     Raises:
-        DataError: the file cannot be written.
+        RunError: the file cannot be written.
     """
     text = msgspec.json.format(msgspec.json.encode(split), indent=2)
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        temporary.write_bytes(text + b"\n")
-        os.replace(temporary, path)
-    except OSError as error:
-        raise DataError(f"The split {path} cannot be written: {error}.") from error
+    with atomic_write(path) as stream:
+        stream.write(text + b"\n")
 
 
 def load_split(path: Path) -> Split:

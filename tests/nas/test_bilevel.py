@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
 from torch.optim import SGD, Adam
 
 from nas.bilevel import Bilevel, Group, Hypergradient, Player, UnrolledStep
@@ -212,11 +213,13 @@ def test_share_of_the_second_order_terms() -> None:
 
 
 @pytest.mark.parametrize("product", [exact(), finite_difference(), None])
+@pytest.mark.parametrize("steps", [0, 1])
 def test_an_architecture_step_moves_alpha_and_leaves_no_other_trace(
-    product: Product | None,
+    product: Product | None, steps: int
 ) -> None:
     game = TwoPlayers(product, momentum=0.9, dropout=0.5)
-    game.engine.update_weights(game.train)
+    for _ in range(steps):
+        game.engine.update_weights(game.train)
     before, alpha = game.state(), game.alpha.detach().clone()
     game.engine.update_architecture(game.engine.groups[0], game.train, game.validation)
     assert not torch.equal(alpha, game.alpha)
@@ -279,3 +282,80 @@ def test_weights_come_back_when_an_objective_fails() -> None:
     with pytest.raises(RuntimeError, match="out of memory"):
         game.engine.hypergradient(group, game.train, game.validation)
     assert_identical(before, game.state())
+
+
+@RULES
+def test_a_player_out_of_reach_of_the_objective_has_no_term(product: Product) -> None:
+    """J sees the first player alone: the second takes its unrolled step and no other pass."""
+    alpha, seen, unseen = scalar(2.0), scalar(-2.0), scalar(3.0)
+    calls = {"seen": 0, "unseen": 0}
+
+    def player(name: str, weight: nn.Parameter) -> Player[None]:
+        def loss(_: None) -> Tensor:
+            calls[name] += 1
+            return (weight - alpha) ** 2
+
+        return Player(name, [weight], loss, SGD([weight], lr=0.1), UnrolledStep(0.3), product)
+
+    group = Group[None]("alpha", [alpha], lambda _: alpha * seen, SGD([alpha], lr=0.1))
+    engine = Bilevel([player("seen", seen), player("unseen", unseen)], [group])
+    terms = engine.hypergradient(group, None, None)
+    assert set(terms.indirect) == {"seen"}
+    assert calls["unseen"] == 1
+    assert calls["seen"] > 1
+    # w' = -2 + 0.3 * 2 * 4 = 0.4 and dw'/da = 0.6, so dJ/da = w' + 0.6 a
+    assert float(terms.total()[0]) == pytest.approx(0.4 + 0.6 * 2)
+
+
+def test_a_vanishing_slope_is_no_missing_one() -> None:
+    """J reaches the player, with slope zero at this point: its term is there, and zero."""
+    alpha, weight = scalar(2.0), scalar(0.0)
+    player = Player[None](
+        "w", [weight], lambda _: alpha * weight**2, SGD([weight], lr=0.1), UnrolledStep(0.3)
+    )
+    group = Group[None]("alpha", [alpha], lambda _: weight**2, SGD([alpha], lr=0.1))
+    terms = Bilevel([player], [group]).hypergradient(group, None, None)
+    assert float(terms.indirect["w"][0]) == 0.0
+
+
+class SpectralGame:
+    """A segmenter before a judge with spectral norm, both smooth, in float64."""
+
+    def __init__(self, converged: bool) -> None:
+        torch.manual_seed(2)
+        self.segmenter = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 6)).double()
+        hidden = spectral_norm(nn.Linear(6, 5).double())
+        self.judge = nn.Sequential(hidden, nn.Tanh(), nn.Linear(5, 1).double())
+        self.alpha = nn.Parameter(torch.randn(6, dtype=torch.float64))
+        self.x = torch.randn(8, 3, dtype=torch.float64)
+        for _ in range(2000 if converged else 0):
+            self.judge(torch.zeros(1, 6, dtype=torch.float64))
+
+    def loss(self) -> Tensor:
+        verdict = self.judge(self.segmenter(self.x) * self.alpha.softmax(0))
+        return nn.functional.softplus(-verdict).mean()
+
+    def term(self, product: Product, owner: nn.Module) -> Tensor:
+        weights = list(owner.parameters())
+        player = Player[None](
+            "p", weights, lambda _: self.loss(), SGD(weights, lr=0.1), UnrolledStep(0.1), product
+        )
+        group = Group[None]("a", [self.alpha], lambda _: self.loss(), SGD([self.alpha], lr=0.1))
+        engine = Bilevel([player], [group], [self.segmenter, self.judge])
+        return engine.hypergradient(group, None, None).indirect["p"][0]
+
+
+@pytest.mark.parametrize(("owner", "converged"), [("segmenter", False), ("judge", True)])
+def test_spectral_norm_is_the_same_on_both_sides_of_the_difference(
+    owner: str, converged: bool
+) -> None:
+    """The exact product holds u and v fixed.
+
+    So does the difference where other weights move, or where u and v are singular vectors: the
+    singular value is then stationary in them.
+    """
+    game = SpectralGame(converged)
+    found, truth = (
+        game.term(rule, getattr(game, owner)) for rule in (finite_difference(1e-4), exact())
+    )
+    assert torch.allclose(found, truth, rtol=1e-5, atol=1e-12)

@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 import torch
 
-from nas.devices import autocast, derived_seed, resolve_device, seed_noise, seeded, set_threads
+from nas.devices import (
+    autocast,
+    derived_seed,
+    resolve_device,
+    seed_noise,
+    seeded,
+    set_threads,
+    without_tf32,
+)
 from nas.errors import UsageError
 
 CPU = torch.device("cpu")
@@ -61,6 +69,21 @@ def test_derived_seeds_differ_by_seed_and_purpose() -> None:
     assert len(seeds) == 150
     assert all(0 <= seed < 2**63 for seed in seeds)
     assert derived_seed(3, "segmenter") == derived_seed(3, "segmenter")
+
+
+@pytest.mark.parametrize("convolution", [True, False])
+@pytest.mark.parametrize("multiplication", [True, False])
+def test_without_tf32_gives_both_switches_back(convolution: bool, multiplication: bool) -> None:
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = cudnn.allow_tf32, matmul.allow_tf32
+    try:
+        cudnn.allow_tf32, matmul.allow_tf32 = convolution, multiplication
+        with pytest.raises(ValueError, match="boom"), without_tf32():
+            assert (cudnn.allow_tf32, matmul.allow_tf32) == (False, False)
+            raise ValueError("boom")
+        assert (cudnn.allow_tf32, matmul.allow_tf32) == (convolution, multiplication)
+    finally:
+        cudnn.allow_tf32, matmul.allow_tf32 = before
 
 
 def test_derived_seeds_stay_what_they_are() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -40,6 +42,40 @@ def test_share_and_cosine_on_a_quadratic() -> None:
 def test_nothing_to_say_where_there_is_no_second_order_term() -> None:
     problem = engine(rate=0.0)
     assert second_order_diagnosis(problem, problem.groups[0], None, None, 1e-2) == {}
+
+
+def flat_engine(slope: float, objective_slope: float) -> Bilevel[None]:
+    """L = slope a w and J = a + objective_slope w: direct term 1, product slope v."""
+    alpha = nn.Parameter(torch.tensor(1.0, dtype=torch.float64))
+    weight = nn.Parameter(torch.tensor(2.0, dtype=torch.float64))
+    player = Player[None](
+        "weights", [weight], lambda _: slope * alpha * weight, SGD([weight]), UnrolledStep(0.5)
+    )
+    group = Group[None](
+        "alpha", [alpha], lambda _: alpha + objective_slope * weight, SGD([alpha], lr=0.1)
+    )
+    return Bilevel([player], [group])
+
+
+@pytest.mark.parametrize(("slope", "objective_slope"), [(0.0, 1.0), (1.0, 0.0)])
+def test_no_angle_with_a_product_that_vanishes(slope: float, objective_slope: float) -> None:
+    problem = flat_engine(slope, objective_slope)
+    found = second_order_diagnosis(problem, problem.groups[0], None, None, radius=1e-2)
+    assert found == {"second_order_share": 0.0}
+
+
+def test_nothing_to_say_where_the_objective_reaches_no_player() -> None:
+    problem = flat_engine(1.0, 1.0)
+    (group,) = problem.groups
+    blind = replace(group, objective=lambda _: group.alphas[0] ** 2)
+    assert second_order_diagnosis(problem, blind, None, None, radius=1e-2) == {}
+
+
+def test_no_share_of_nothing() -> None:
+    problem = flat_engine(0.0, 1.0)
+    (group,) = problem.groups
+    flat = replace(group, objective=lambda _: problem.players[0].weights[0] ** 2)
+    assert second_order_diagnosis(problem, flat, None, None, radius=1e-2) == {}
 
 
 def test_the_diagnosis_leaves_no_trace() -> None:

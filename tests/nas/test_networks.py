@@ -1,6 +1,11 @@
+"""Networks by name: what each promises, and what a user may write."""
+
+from __future__ import annotations
+
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -10,16 +15,15 @@ from torch.nn import functional
 
 from nas.discriminators import DISCRIMINATORS
 from nas.errors import RunError, UsageError
-from nas.networks import (
-    build_discriminator,
-    build_segmenter,
-    check_options,
-    find_genotype,
-    keyword_options,
-    parse_specification,
-)
+from nas.networks import build_discriminator, build_segmenter, find_genotype
 from nas.segmenters import SEGMENTERS
 from search_spaces import cell_genotype, genotypes
+from search_spaces.parametric_genotypes import (
+    ConcatenationFCN,
+    ConcatenationFCNGenotype,
+    FlexVGG,
+    FlexVGGGenotype,
+)
 
 DARTS_TEXT = (
     "Genotype(normal=[('sep_conv_3x3', 0), ('skip_connect', 1), ('max_pool_3x3', 0), "
@@ -30,14 +34,34 @@ DARTS_TEXT = (
 SMALL = {
     "unet": "unet?width=6&depth=3",
     "fcn32s": "fcn32s?width=4&dropout=0",
+    "concatenation_fcn": "concatenation_fcn?channels=8&blocks=3",
+    "flexvgg": "flexvgg?channels=8&blocks=3&features=16",
     "resnet10": "resnet10?width=8",
     "resnet18": "resnet18?width=8",
     "resnet50": "resnet50?width=4",
+    "vgg16": "vgg16?width=4&dropout=0",
+    "dan_en": "dan_en?width=8",
+    "patchgan": "patchgan?width=8",
+    "fcn": "fcn?width=8",
+    "dc_net": "dc_net?width=8",
 }
 """A specification that is quick to train, where the network with its defaults is not."""
 
-every_segmenter = pytest.mark.parametrize("name", SEGMENTERS)
-every_discriminator = pytest.mark.parametrize("name", DISCRIMINATORS)
+FOREIGN_SEGMENTER = "monai:UNet?channels=8,16,32&strides=2,2&norm=batch"
+FOREIGN_DISCRIMINATORS = (
+    "monai:PatchDiscriminator?channels=8",
+    "monai:Discriminator?channels=8,16,16&strides=2,2,2&dropout=0",
+)
+"""Networks of other libraries, adapted, promise the same."""
+
+needs_monai = pytest.mark.skipif(find_spec("monai") is None, reason="MONAI is not installed")
+all_segmenters = [*SEGMENTERS, pytest.param(FOREIGN_SEGMENTER, marks=needs_monai)]
+all_discriminators = [
+    *DISCRIMINATORS,
+    *(pytest.param(name, marks=needs_monai) for name in FOREIGN_DISCRIMINATORS),
+]
+every_segmenter = pytest.mark.parametrize("name", all_segmenters)
+every_discriminator = pytest.mark.parametrize("name", all_discriminators)
 
 
 @pytest.fixture
@@ -45,6 +69,22 @@ def genotype_file(tmp_path: Path) -> Path:
     path = tmp_path / "cells.json"
     network = cell_genotype.Network(channels=4, layout="NR")
     genotypes.write(cell_genotype.from_darts_text(DARTS_TEXT, network), path)
+    return path
+
+
+@pytest.fixture
+def segmenter_file(tmp_path: Path) -> Path:
+    path = tmp_path / "fcn.json"
+    network = ConcatenationFCN(channels=4, blocks=3, in_channels=3, outputs=5)
+    genotypes.write(ConcatenationFCNGenotype(network), path)
+    return path
+
+
+@pytest.fixture
+def flexvgg_file(tmp_path: Path) -> Path:
+    path = tmp_path / "flexvgg.json"
+    network = FlexVGG(channels=4, blocks=2, features=4, outputs=7)
+    genotypes.write(FlexVGGGenotype(network), path)
     return path
 
 
@@ -128,14 +168,19 @@ def test_gradient_reaches_every_channel_and_corner_of_the_map(name: str) -> None
     assert all(bool(corner.any(-1).any(-1).all()) for corner in corners)
 
 
-@pytest.mark.parametrize(
-    ("build", "channels"),
-    [*((lambda n=n: segmenter(n), 1) for n in SEGMENTERS)]
-    + [*((lambda n=n: discriminator(n), 3) for n in DISCRIMINATORS)],
-)
-def test_second_derivatives_exist(build: Callable[[], nn.Module], channels: int) -> None:
+@every_segmenter
+def test_second_derivatives_of_segmenters_exist(name: str) -> None:
+    assert_second_derivatives_exist(segmenter(name), 1)
+
+
+@every_discriminator
+def test_second_derivatives_of_discriminators_exist(name: str) -> None:
+    assert_second_derivatives_exist(discriminator(name), 3)
+
+
+def assert_second_derivatives_exist(network: nn.Module, channels: int) -> None:
     """The exact hypergradient differentiates a gradient."""
-    network = build().double()
+    network = network.double()
     images = torch.rand(2, channels, 64, 64, generator=generator(), dtype=torch.float64)
     loss = network(images).square().mean()
     weights = list(network.parameters())
@@ -154,37 +199,11 @@ def test_every_network_has_a_description(table: dict[str, tuple[str, str]]) -> N
 # What a user may write
 
 
-def test_a_name_alone() -> None:
-    assert parse_specification("unet") == ("unet", {})
-
-
-def test_a_name_with_options() -> None:
-    assert parse_specification("unet?width=16&depth=3") == ("unet", {"width": "16", "depth": "3"})
-
-
-@pytest.mark.parametrize("text", ["unet?width", "unet?=3", "unet?width=1&width=2", "unet?a=1&"])
-def test_refuses_what_is_no_option(text: str) -> None:
-    with pytest.raises(UsageError):
-        parse_specification(text)
-
-
 def test_options_change_the_network() -> None:
     narrow = build_segmenter("unet?width=4&depth=2&normalisation=group", 1, 2)
     assert isinstance(narrow, nn.Module)
     assert sum(isinstance(module, nn.GroupNorm) for module in narrow.modules()) == 10
     assert narrow.state_dict()["head.weight"].shape == (2, 4, 1, 1)
-
-
-def test_options_have_the_types_of_their_annotations() -> None:
-    def constructor(
-        in_channels: int, *, count: int = 1, share: float = 0.5, deep: bool = False, name: str = "a"
-    ) -> nn.Module:
-        raise NotImplementedError
-
-    spec = parse_specification("net?count=3&share=2&deep=true&name=12")
-    values = check_options(spec, keyword_options(constructor))
-    assert values == {"count": 3, "share": 2.0, "deep": True, "name": "12"}
-    assert [type(value) for value in values.values()] == [int, float, bool, str]
 
 
 def test_unknown_segmenter_is_answered_with_those_there_are() -> None:
@@ -195,7 +214,7 @@ def test_unknown_segmenter_is_answered_with_those_there_are() -> None:
 
 
 def test_unknown_discriminator_is_told_of_genotypes() -> None:
-    with pytest.raises(UsageError, match=r"resnet10.*\.json"):
+    with pytest.raises(UsageError, match=r"resnet10.*\.json.*smp:, monai:, python:"):
         build_discriminator("zzz", 3)
 
 
@@ -235,6 +254,55 @@ def test_a_genotype_takes_the_options_of_its_network(genotype_file: Path) -> Non
         build_discriminator(f"{genotype_file}?layout=NX", 3)
     with pytest.raises(UsageError, match="no option 'sees_image'"):
         build_discriminator(f"{genotype_file}?sees_image=true", 3)
+
+
+def test_a_genotype_is_a_segmenter(segmenter_file: Path) -> None:
+    """Channels and classes are those of the data, whatever the genotype was searched with."""
+    network = build_segmenter(str(segmenter_file), 1, 2)
+    assert network(torch.rand(2, 1, 33, 65)).shape == (2, 2, 33, 65)
+    assert any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
+    changed = build_segmenter(f"{segmenter_file}?channels=8&normalisation=group", 1, 2)
+    assert parameters(changed) > 3 * parameters(network)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in changed.modules())
+
+
+def test_a_discriminator_of_a_genotype_gives_one_verdict(flexvgg_file: Path) -> None:
+    network = build_discriminator(f"{flexvgg_file}?pooled=2,2", 3)
+    assert network(torch.rand(2, 3, 33, 65)).shape == (2, 1)
+    assert parameters(network) > parameters(build_discriminator(str(flexvgg_file), 3))
+
+
+def test_a_genotype_of_the_other_role_is_refused(genotype_file: Path, segmenter_file: Path) -> None:
+    with pytest.raises(UsageError, match="cells.json describes a discriminator.*--discriminator"):
+        build_segmenter(str(genotype_file), 1, 2)
+    with pytest.raises(UsageError, match="fcn.json describes a segmenter.*--backbone"):
+        build_discriminator(str(segmenter_file), 3)
+
+
+@pytest.mark.parametrize("option", ["in_channels=3", "outputs=2", "depth=0", "depth=1.5", "taps=9"])
+def test_options_of_a_segmenters_genotype(segmenter_file: Path, option: str) -> None:
+    with pytest.raises(UsageError, match=option.partition("=")[0]):
+        build_segmenter(f"{segmenter_file}?{option}", 1, 2)
+
+
+@needs_monai
+def test_networks_of_other_libraries_are_adapted() -> None:
+    with pytest.raises(UsageError, match=r"monai:DenseNet121, tried on .* gives \(2, 3\)"):
+        build_segmenter("monai:DenseNet121?init_features=4&growth_rate=4&block_config=1,1", 1, 3)
+    with pytest.raises(UsageError, match=r"monai:UNet.*\(2, 1\) or \(2, 1, h, w\)"):
+        build_discriminator("monai:UNet?channels=4,8&strides=2&spatial_dims=3", 3)
+
+
+@needs_monai
+def test_a_discriminator_of_another_library_has_one_output() -> None:
+    pixels = build_discriminator("monai:UNet?channels=4,8&strides=2", 3)
+    assert pixels(torch.rand(2, 3, 33, 65)).shape == (2, 1, 33, 65)
+
+
+@needs_monai
+def test_the_weights_of_another_library_depend_on_the_seed_alone() -> None:
+    first, second = (segmenter(FOREIGN_SEGMENTER).state_dict() for _ in range(2))
+    assert all(torch.equal(first[name], second[name]) for name in first)
 
 
 def test_find_genotype(genotype_file: Path) -> None:

@@ -6,7 +6,14 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from nas.plots import as_picture, learning_curves, probabilities_over_epochs, save
+from nas.plots import (
+    as_picture,
+    choices_over_epochs,
+    learning_curves,
+    probabilities_over_epochs,
+    save,
+)
+from search_spaces.parametric_genotypes import Choice, Choices
 
 RECORDS: list[dict[str, Any]] = [
     {"epoch": 1, "segmenter_loss": 1.0, "discriminator_loss": 1.4, "mean_iou": 0.2},
@@ -102,3 +109,16 @@ def curves(figure: Figure) -> dict[str, np.ndarray]:
 
 def titles(figure: Figure) -> list[str]:
     return [axes.get_title() for axes in figure.axes if axes.axison]
+
+
+def test_choices_have_a_panel_each_and_a_line_for_each_candidate() -> None:
+    relaxations = [
+        Choices({"blocks": Choice((3, 4), (0.0, alpha)), "taps": Choice((3,), (0.0,))})
+        for alpha in (0.0, 1.0)
+    ]
+    figure = choices_over_epochs([1, 2], relaxations, "segmenter")
+    (axes,) = figure.axes
+    assert axes.get_title() == "blocks"
+    lines = {line.get_label(): list(line.get_ydata()) for line in axes.lines}
+    assert lines["4"] == pytest.approx([0.5, 0.7311], abs=1e-4)
+    assert lines["3"] == pytest.approx([0.5, 0.2689], abs=1e-4)

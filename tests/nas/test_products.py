@@ -141,3 +141,58 @@ def test_radius_must_be_positive() -> None:
 
 def test_norm_is_that_of_one_long_vector() -> None:
     assert float(norm([torch.tensor([3.0]), torch.tensor([[4.0]])])) == pytest.approx(5.0)
+
+
+@pytest.mark.parametrize("rule", [exact(), finite_difference()])
+@pytest.mark.parametrize("allowed", [True, False])
+def test_passes_are_not_rounded_to_tf32(rule, allowed: bool) -> None:
+    def flags() -> tuple[bool, bool]:
+        return torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+
+    problem, inside = SmoothProblem(), []
+
+    class Watched(torch.autograd.Function):
+        """The identity; tells the flags under which it is passed forward and backward."""
+
+        @staticmethod
+        def forward(ctx, x: Tensor) -> Tensor:
+            inside.append(flags())
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx, slope: Tensor) -> Tensor:
+            inside.append(flags())
+            return Watched.apply(slope) if torch.is_grad_enabled() else slope
+
+    before = flags()
+    try:
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = allowed
+        rule(
+            lambda: Watched.apply(problem.loss()),
+            problem.weights,
+            problem.vector,
+            [problem.alpha],
+        )
+        assert flags() == (allowed, allowed)
+    finally:
+        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
+    assert len(inside) >= 3
+    assert set(inside) == {(False, False)}
+
+
+@pytest.mark.parametrize("rule", [exact(), finite_difference(1e-4)])
+def test_passes_find_and_leave_the_buffers_as_they_were(rule) -> None:
+    """L = c a^2 w^2 with a counter c of passes, 1 in each of them: product 4 a w v."""
+    alpha = nn.Parameter(torch.tensor(0.5, dtype=torch.float64))
+    weight = nn.Parameter(torch.tensor(3.0, dtype=torch.float64))
+    counter = nn.Module()
+    counter.register_buffer("count", torch.zeros(1, dtype=torch.float64))
+
+    def loss() -> Tensor:
+        counter.count += 1
+        return counter.count.item() * (alpha * weight) ** 2
+
+    vector = [torch.tensor(2.0, dtype=torch.float64)]
+    (found,) = rule(loss, [weight], vector, [alpha], [counter])
+    assert float(found) == pytest.approx(4 * 0.5 * 3 * 2, rel=1e-6)
+    assert float(counter.count) == 0

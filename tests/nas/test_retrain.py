@@ -14,7 +14,7 @@ import torch
 from nas.adversarial import AdversarialSegmentation
 from nas.errors import RunError, UsageError
 from nas.preparation import Data
-from nas.retrain import RetrainStage, keep_genotype, own_adversary, resolve_adversary
+from nas.retrain import RetrainStage, resolve_adversary
 from nas.runs import RunFolder
 from nas.settings import AdversarySettings, RetrainSettings, RunSettings, TrainingSettings
 from nas.tracking import Tracker
@@ -230,29 +230,6 @@ def test_a_genotype_of_another_split_is_noted(
     notes = stage.folder.path / "notes.txt"
     assert notes.exists() == (known == "other")
     assert known != "other" or notes.read_text().count("another split") == 1
-
-
-def test_a_run_goes_on_with_its_own_copy_of_the_genotype(tmp_path: Path, genotype: Path) -> None:
-    folder = RunFolder(tmp_path / "run")
-    settings = AdversarySettings(discriminator=f"{genotype}?channels=3")
-    keep_genotype(resolve_adversary(settings), folder)
-    assert own_adversary(settings, folder) == settings, "there is no run yet"
-    folder.begin("retrain", RetrainSettings(adversary=settings))
-    keep_genotype(resolve_adversary(settings), folder)
-    genotype.unlink()
-    own = own_adversary(settings, folder)
-    assert own.discriminator == f"{folder.genotype_file}?channels=3"
-    adversary = resolve_adversary(own)
-    assert adversary is not None
-    assert adversary.split_hash == "other"
-
-
-def test_nothing_is_kept_where_there_is_no_genotype(tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path)
-    for settings in (NONE, RESNET):
-        keep_genotype(resolve_adversary(settings), folder)
-        assert own_adversary(settings, folder) == settings
-    assert not folder.genotype_file.exists()
 
 
 def test_a_network_too_deep_for_the_images_is_refused(

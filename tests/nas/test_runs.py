@@ -22,16 +22,17 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from nas import runs
+from nas.data.splits import Split, save_split
 from nas.errors import RunError, UsageError
 from nas.runs import RunFolder, atomic_write, load_checkpoint, new_run_path, read_settings
 from nas.settings import (
     AdversarySettings,
     ArchitectureSettings,
+    CellSettings,
     DataSettings,
     RetrainSettings,
     RunSettings,
     SearchSettings,
-    SpaceSettings,
     TrainingSettings,
 )
 
@@ -141,7 +142,7 @@ def test_a_disk_that_fills_up_keeps_the_checkpoint_before(folder: RunFolder) -> 
                 train_images=3,
                 split=Path("split.json"),
             ),
-            space=SpaceSettings(operations=("none", "skip_connect"), layout="RN"),
+            cell=CellSettings(operations=("none", "skip_connect"), layout="RN"),
             architecture=ArchitectureSettings(unrolled_rate=1e-7, radius=3.0),
             run=RunSettings(seed=7, checkpoint_minutes=0.5),
         ),
@@ -369,23 +370,43 @@ def test_one_process_at_a_time_trains_in_a_folder(folder: RunFolder) -> None:
         pass
 
 
-def test_what_a_killed_process_left_half_written_is_removed(folder: RunFolder) -> None:
-    half = folder.path / "checkpoints" / ".last.pt.abc.unfinished"
-    half.parent.mkdir()
+@pytest.mark.parametrize(
+    "name",
+    [
+        "checkpoints/.last.pt.abc.unfinished",
+        ".split.json.abc.unfinished",
+        "genotypes/.epoch_0001.json.123.unfinished",
+        "genotypes/discriminator/.epoch_0001.json.123.unfinished",
+    ],
+)
+def test_what_a_killed_process_left_half_written_is_removed(folder: RunFolder, name: str) -> None:
+    half = folder.path / name
+    half.parent.mkdir(parents=True, exist_ok=True)
     half.write_bytes(b"half")
-    kept = folder.path / "checkpoints" / ".mine"
+    kept = half.parent / ".mine"
     kept.write_bytes(b"mine")
     with folder.locked():
         assert not half.exists()
         assert kept.exists()
 
 
+def test_a_split_is_written_under_a_name_that_is_removed(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[str] = []
+    monkeypatch.setattr("os.replace", lambda source, target: written.append(str(source)))
+    save_split(Split(train=("a",), val=(), test=()), folder.split_file)
+    assert len(written) == 1
+    assert written[0].endswith(".unfinished")
+
+
 def test_genotypes_are_in_the_order_of_their_epochs(folder: RunFolder) -> None:
-    folder.genotypes.mkdir()
+    (folder.genotypes / "segmenter").mkdir(parents=True)
     names = ["epoch_0001.json", "epoch_0010.json", "epoch_9999.json", "epoch_10000.json"]
     for name in reversed(names):
-        (folder.genotypes / name).write_text("")
-    assert [path.name for path in folder.genotype_files()] == names
+        (folder.genotypes / "segmenter" / name).write_text("")
+    assert [path.name for path in folder.genotype_files("segmenter")] == names
+    assert folder.genotype_files("discriminator") == []
 
 
 def test_the_default_folder_is_new(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -13,37 +14,65 @@ import torch
 
 from nas.data.splits import Split
 from nas.errors import DataError, UsageError
+from nas.phases import new_phase, plan
 from nas.preparation import Data
 from nas.runs import RunFolder
-from nas.search import SearchStage, check_settings, new_game
+from nas.search import SearchStage, check_settings
 from nas.settings import (
     ArchitectureSettings,
+    CellSettings,
+    ConcatenationFCNSettings,
+    FlexVGGSettings,
     RunSettings,
     SearchSettings,
     SpaceSettings,
     TrainingSettings,
 )
+from nas.supernets import SEARCHED_SEGMENTER
 from nas.tracking import Tracker
 from search_spaces import genotypes
 from search_spaces.derivation import derive
+from search_spaces.supernet import Supernet
 
 CPU = torch.device("cpu")
+LOSS = "discriminator_architecture_loss"
+TINY_CELLS = {
+    "layout": "NR",
+    "channels": 2,
+    "nodes": 2,
+    "operations": ("none", "skip_connect", "max_pool_3x3", "sep_conv_3x3"),
+}
+TINY_FLEXVGG = {
+    "flexvgg_channels": (8,),
+    "flexvgg_blocks": (1, 2),
+    "flexvgg_depth": (1,),
+    "flexvgg_features": (16, 32),
+    "flexvgg_linear_depth": (0, 1),
+}
+TINY_FCN = {
+    "fcn_channels": (8, 16),
+    "fcn_blocks": (1, 2),
+    "fcn_depth": (1,),
+    "fcn_taps": (1,),
+    "fcn_max_channels": 16,
+}
 
 
 def settings(**changed: Any) -> SearchSettings:
-    """A tiny search; ``architecture`` and ``training`` are dicts of what differs."""
+    """A tiny search; the tables of the settings are dicts of what differs."""
     architecture = {"diagnose_every": 0, **changed.pop("architecture", {})}
     training = {"epochs": 4, **changed.pop("training", {})}
-    space = {
-        "layout": "NR",
-        "channels": 2,
-        "nodes": 2,
-        "operations": ("none", "skip_connect", "max_pool_3x3", "sep_conv_3x3"),
-        **changed.pop("space", {}),
-    }
+    space = SpaceSettings(**changed.pop("space", {}))
+    cell = TINY_CELLS if space.space == "cell" else {}
+    flexvgg = TINY_FLEXVGG if space.space == "flexvgg" else {}
+    backbone = changed.pop("backbone", "unet?width=2&depth=1")
+    fcn = TINY_FCN if backbone == SEARCHED_SEGMENTER else {}
     return SearchSettings(
-        backbone="unet?width=2&depth=1",
-        space=SpaceSettings(**space),
+        backbone=backbone,
+        space=space,
+        cell=CellSettings(**{**cell, **changed.pop("cell", {})}),
+        flexvgg=FlexVGGSettings(**{**flexvgg, **changed.pop("flexvgg", {})}),
+        concatenation_fcn=ConcatenationFCNSettings(**{**fcn, **changed.pop("fcn", {})}),
         training=TrainingSettings(**training),
         architecture=ArchitectureSettings(**architecture),
         run=RunSettings(device="cpu", threads=1, **changed.pop("run", {})),
@@ -82,8 +111,12 @@ def equal(first: Any, second: Any) -> bool:
     return bool(first == second)
 
 
+def supernet(stage: SearchStage) -> Supernet:
+    return stage.phase.supernets["discriminator"]
+
+
 def alphas(stage: SearchStage) -> list[torch.Tensor]:
-    return snapshot(stage.supernet.alphas())
+    return snapshot(supernet(stage).alphas())
 
 
 def test_alpha_rests_in_the_warm_up_and_moves_after(new_stage: Callable[..., SearchStage]) -> None:
@@ -93,9 +126,9 @@ def test_alpha_rests_in_the_warm_up_and_moves_after(new_stage: Callable[..., Sea
         numbers = stage.step(0, step)
         assert set(numbers) == {"segmenter_loss", "discriminator_loss"}
     assert equal(alphas(stage), before)
-    assert stage._optimizers()["architecture"].state == {}
+    assert stage.phase.optimizers()["discriminator_architecture"].state == {}
     numbers = stage.step(1, 0)
-    assert set(numbers) == {"segmenter_loss", "discriminator_loss", "architecture_loss"}
+    assert set(numbers) == {"segmenter_loss", "discriminator_loss", LOSS}
     assert not any(torch.equal(new, old) for new, old in zip(alphas(stage), before, strict=True))
 
 
@@ -106,17 +139,18 @@ def test_an_architecture_step_moves_alpha_alone(new_stage: Callable[..., SearchS
     stage._architecture_step(1, stage.weight_batches.batch(0, 1))
     after = stage.state()
     assert torch.equal(torch.get_rng_state(), random)
-    for part in ("segmenter", "genotype", "stable_epochs"):
+    for part in ("genotypes", "stable_epochs", "phase"):
         assert equal(before[part], after[part]), part
+    assert equal(before["networks"]["segmenter"], after["networks"]["segmenter"])
     for name in ("segmenter", "discriminator"):
         assert equal(before["optimizers"][name], after["optimizers"][name])
     changed = {
         name
-        for name, value in after["discriminator"].items()
-        if not torch.equal(value, before["discriminator"][name])
+        for name, value in after["networks"]["discriminator"].items()
+        if not torch.equal(value, before["networks"]["discriminator"][name])
     }
-    own = {id(alpha) for alpha in stage.supernet.alphas()}
-    expected = {name for name, each in stage.supernet.named_parameters() if id(each) in own}
+    own = {id(alpha) for alpha in supernet(stage).alphas()}
+    expected = {name for name, each in supernet(stage).named_parameters() if id(each) in own}
     assert changed == expected
     assert len(expected) == 2
 
@@ -126,7 +160,7 @@ def test_a_weight_step_leaves_alpha_alone(new_stage: Callable[..., SearchStage])
     before = alphas(stage)
     stage.engine.update_weights(stage.weight_batches.batch(0, 0))
     assert equal(alphas(stage), before)
-    assert not stage._optimizers()["architecture"].state
+    assert not stage.phase.optimizers()["discriminator_architecture"].state
 
 
 def test_halves_are_disjoint_and_make_up_the_training_images(
@@ -139,6 +173,22 @@ def test_halves_are_disjoint_and_make_up_the_training_images(
     assert (len(weights), len(architecture)) == (4, 3)
     batches = [stage.weight_batches.batch(0, step) for step in range(stage.steps)]
     assert {name for batch in batches for name in batch.ids} == weights
+
+
+@pytest.mark.parametrize(("group", "noted"), [("one animal", True), (None, False)])
+def test_a_group_in_both_halves_is_noted(
+    new_stage: Callable[..., SearchStage],
+    discs: Callable[..., Data],
+    group: str | None,
+    noted: bool,
+) -> None:
+    data = discs(train=4)
+    cases = tuple(replace(case, group=group) for case in data.reader.cases)
+    data = Data(replace(data.reader, cases=cases), data.split, data.size)
+    stage = new_stage(data)
+    run_epochs(stage, 1)
+    path = stage.folder.path / "notes.txt"
+    assert (path.exists() and "one animal: images" in path.read_text()) == noted
 
 
 def test_every_architecture_image_has_its_turn(new_stage: Callable[..., SearchStage]) -> None:
@@ -178,12 +228,12 @@ def test_state_comes_back_and_the_rest_is_the_same(new_stage: Callable[..., Sear
 
 def test_state_holds_every_tensor_of_the_search(new_stage: Callable[..., SearchStage]) -> None:
     stage = new_stage()
-    held = {id(each) for each in stage.supernet.state_dict(keep_vars=True).values()}
-    assert {id(alpha) for alpha in stage.supernet.alphas()} <= held
+    held = {id(each) for each in supernet(stage).state_dict(keep_vars=True).values()}
+    assert {id(alpha) for alpha in supernet(stage).alphas()} <= held
     weights = [each for player in stage.engine.players for each in player.weights]
     (group,) = stage.engine.groups
     assert not {id(each) for each in weights} & {id(each) for each in group.alphas}
-    networks = [*stage.game.segmenter.parameters(), *stage.supernet.parameters()]
+    networks = [*stage.game.segmenter.parameters(), *supernet(stage).parameters()]
     assert {id(each) for each in [*weights, *group.alphas]} == {id(each) for each in networks}
 
 
@@ -192,20 +242,20 @@ def test_a_genotype_file_says_where_it_comes_from(new_stage: Callable[..., Searc
     stage.step(0, 0)
     with Tracker(stage.folder) as tracker:
         stage.finish_epoch(0, tracker)
-    (path,) = stage.folder.genotype_files()
+    (path,) = stage.folder.genotype_files("discriminator")
     assert path.name == "epoch_0001.json"
     genotype = genotypes.read(path)
     provenance = genotype.provenance
     assert provenance is not None
     assert (provenance.epoch, provenance.seed, provenance.dataset) == (1, 5, "discs")
     assert provenance.split_hash == stage.data.split.hash
-    assert provenance.settings["space"]["layout"] == "NR"
+    assert provenance.settings["cell"]["layout"] == "NR"
     assert provenance.created == stage.folder.read_record()["created"]
     assert "torch" in provenance.versions
     assert genotype.relaxation is not None
     again = derive(genotype.relaxation, genotype.network, 2)
     assert genotypes.same_architecture(again, genotype)
-    for kind, alpha in zip(("normal", "reduction"), stage.supernet.alphas(), strict=True):
+    for kind, alpha in zip(("normal", "reduction"), supernet(stage).alphas(), strict=True):
         rows = torch.tensor(getattr(genotype.relaxation, kind))
         assert torch.allclose(rows, alpha.detach().to(rows.dtype))
 
@@ -231,7 +281,7 @@ def test_a_change_of_the_genotype_counts_from_zero(new_stage: Callable[..., Sear
     stage = new_stage(architecture={"stable_epochs": 2})
     assert run_epochs(stage, 1) == [None]
     with torch.no_grad():
-        stage.supernet.alphas()[0].mul_(-1)
+        supernet(stage).alphas()[0].mul_(-1)
     assert run_epochs(stage, 2) == [None, None]
 
 
@@ -256,8 +306,8 @@ def test_diagnosis_comes_every_so_many_steps_and_leaves_no_trace(
     for epoch, step in ((0, 0), (0, 1), (1, 0), (1, 1)):
         plain.step(epoch, step)
         numbers = diagnosed.step(epoch, step)
-        had.append("second_order_share" in numbers)
-        assert ("cosine_discriminator" in numbers) == had[-1]
+        had.append("discriminator_second_order_share" in numbers)
+        assert ("discriminator_cosine_discriminator" in numbers) == had[-1]
     assert had == [True, False, False, True]
     assert equal(plain.state(), diagnosed.state())
 
@@ -275,9 +325,9 @@ def test_diagnosis_comes_every_so_many_steps_and_leaves_no_trace(
         ),
         ({"architecture": {"warmup_epochs": 4}}, "--warmup-epochs 4"),
         ({"architecture": {"warmup_epochs": 9}}, "--warmup-epochs 9"),
-        ({"space": {"operations": ()}}, "--operations"),
-        ({"space": {"operations": ("none",)}}, "--operations"),
-        ({"space": {"operations": ("conv_7x7", "none")}}, "conv_7x7"),
+        ({"cell": {"operations": ()}}, "--operations"),
+        ({"cell": {"operations": ("none",)}}, "--operations"),
+        ({"cell": {"operations": ("conv_7x7", "none")}}, "conv_7x7"),
     ],
 )
 def test_settings_that_cannot_search_are_refused(changed: dict[str, Any], words: str) -> None:
@@ -303,9 +353,12 @@ def test_settings_that_can_are_not(changed: dict[str, Any]) -> None:
 def test_networks_too_deep_for_the_images_are_refused(
     new_stage: Callable[..., SearchStage], normalisation: str
 ) -> None:
-    space = {"layout": "RRRRR", "normalisation": normalisation}
     with pytest.raises(UsageError, match="less deep"):
-        new_stage(space=space, training={"batch_size": 1})
+        new_stage(
+            space={"normalisation": normalisation},
+            cell={"layout": "RRRRR"},
+            training={"batch_size": 1},
+        )
 
 
 def test_one_training_image_is_too_few(
@@ -322,17 +375,14 @@ def test_networks_start_from_the_seed_alone(discs: Callable[..., Data]) -> None:
 
     def state(**changed: Any) -> dict[str, Any]:
         torch.randn(3)
-        game = new_game(settings(**changed), data, CPU)
-        return {
-            "segmenter": game.segmenter.state_dict(),
-            "discriminator": game.discriminator.state_dict(),
-        }
+        phase = new_phase(("discriminator",), settings(**changed), data, CPU, {})
+        return phase.state()["networks"]
 
     first, second, other = state(run={"seed": 1}), state(run={"seed": 1}), state(run={"seed": 2})
     assert equal(first, second)
     assert not equal(first["segmenter"], other["segmenter"])
     assert not equal(first["discriminator"], other["discriminator"])
-    wider = state(run={"seed": 1}, space={"channels": 4})
+    wider = state(run={"seed": 1}, cell={"channels": 4})
     assert equal(first["segmenter"], wider["segmenter"])
 
 
@@ -342,4 +392,170 @@ def test_the_image_is_given_to_the_discriminator_when_asked(
     stage = new_stage(space={"discriminator_input": "map+image"})
     assert stage.game.sees_image
     stage.step(0, 0)
-    assert msgspec.structs.asdict(stage.genotype.network)["sees_image"] is True
+    assert msgspec.structs.asdict(stage.genotypes["discriminator"].network)["sees_image"] is True
+
+
+SEGMENTER_ALONE = {"backbone": SEARCHED_SEGMENTER, "space": {"space": "none"}}
+JOINT = {"backbone": SEARCHED_SEGMENTER, "space": {"space": "flexvgg"}}
+DECOUPLED = {**JOINT, "architecture": {"schedule": "decoupled"}, "training": {"epochs": 2}}
+
+
+@pytest.mark.parametrize(
+    ("changed", "phases"),
+    [
+        ({}, (("discriminator",),)),
+        ({"space": {"space": "flexvgg"}}, (("discriminator",),)),
+        (SEGMENTER_ALONE, (("segmenter",),)),
+        (JOINT, (("segmenter", "discriminator"),)),
+        (DECOUPLED, (("segmenter",), ("discriminator",))),
+    ],
+)
+def test_what_is_searched_when(
+    changed: dict[str, Any], phases: tuple[tuple[str, ...], ...]
+) -> None:
+    assert plan(settings(**changed)) == phases
+
+
+def test_a_segmenter_alone_has_no_adversary(new_stage: Callable[..., SearchStage]) -> None:
+    stage = new_stage(**SEGMENTER_ALONE)
+    assert set(stage.step(0, 0)) == {"segmenter_loss", "segmenter_architecture_loss"}
+    with Tracker(stage.folder) as tracker:
+        numbers = stage.finish_epoch(0, tracker)
+    assert "real_accuracy" not in numbers
+    (path,) = stage.folder.genotype_files("segmenter")
+    genotype = genotypes.read(path)
+    assert genotype.space == "concatenation_fcn"
+    assert (genotype.network.in_channels, genotype.network.outputs) == (1, 2)
+    assert stage.folder.genotype_files("discriminator") == []
+
+
+def test_a_segmenter_is_searched_by_its_validation_loss(
+    new_stage: Callable[..., SearchStage],
+) -> None:
+    """The objective is the mean cross-entropy on the architecture half at the unrolled weights."""
+    stage = new_stage(**SEGMENTER_ALONE, architecture={"order": "first"})
+    validation = stage.architecture_batches.batch(0, 0)
+    logits = stage.game.segmenter(validation.images).double().log_softmax(dim=1)
+    expected = -logits.gather(1, validation.labels[:, None]).mean()
+    numbers = stage._architecture_step(0, stage.weight_batches.batch(0, 0))
+    assert numbers["segmenter_architecture_loss"] == pytest.approx(expected.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("space", ["cell", "flexvgg"])
+def test_both_alphas_move_in_a_joint_search(
+    new_stage: Callable[..., SearchStage], space: str
+) -> None:
+    stage = new_stage(backbone=SEARCHED_SEGMENTER, space={"space": space})
+    before = {role: snapshot(each.alphas()) for role, each in stage.phase.supernets.items()}
+    assert set(before) == {"segmenter", "discriminator"}
+    numbers = stage.step(0, 0)
+    assert {"segmenter_architecture_loss", "discriminator_architecture_loss"} <= set(numbers)
+    for role, each in stage.phase.supernets.items():
+        searched = [old for old in before[role] if old.numel() > 1]
+        moved = [
+            not torch.equal(new, old)
+            for new, old in zip(each.alphas(), before[role], strict=True)
+            if old.numel() > 1
+        ]
+        assert searched
+        assert all(moved), role
+
+
+def test_no_player_owns_an_alpha_in_a_joint_search(new_stage: Callable[..., SearchStage]) -> None:
+    stage = new_stage(**JOINT)
+    weights = {id(each) for player in stage.engine.players for each in player.weights}
+    alphas_of = {group.name: {id(each) for each in group.alphas} for group in stage.engine.groups}
+    assert not weights & (alphas_of["segmenter"] | alphas_of["discriminator"])
+    assert not alphas_of["segmenter"] & alphas_of["discriminator"]
+    networks = [stage.game.segmenter, stage.phase.supernets["discriminator"]]
+    everything = {id(each) for network in networks for each in network.parameters()}
+    assert weights | alphas_of["segmenter"] | alphas_of["discriminator"] == everything
+
+
+def test_a_decoupled_search_derives_the_segmenter_and_starts_anew(
+    new_stage: Callable[..., SearchStage],
+) -> None:
+    stage = new_stage(**DECOUPLED)
+    assert stage.epochs == 4
+    with patch("nas.search.draw_search"), Tracker(stage.folder) as tracker:
+        for epoch in range(2):
+            numbers = stage.step(epoch, 0)
+            assert "discriminator_loss" not in numbers
+            stage.finish_epoch(epoch, tracker)
+        found = stage.genotypes["segmenter"]
+        trained = snapshot(stage.game.segmenter.state_dict())
+        numbers = stage.step(2, 0)
+        assert "segmenter_architecture_loss" not in numbers
+        assert "discriminator_architecture_loss" in numbers
+        stage.finish_epoch(2, tracker)
+    assert stage.genotypes["segmenter"] == found
+    assert type(stage.game.segmenter).__name__ == "ConcatenationFCNNetwork"
+    assert set(trained) != set(stage.game.segmenter.state_dict())
+    epochs = {
+        role: [path.stem for path in stage.folder.genotype_files(role)]
+        for role in ("segmenter", "discriminator")
+    }
+    assert epochs == {
+        "segmenter": ["epoch_0001", "epoch_0002"],
+        "discriminator": ["epoch_0003"],
+    }
+
+
+def test_a_stable_segmenter_does_not_end_a_decoupled_search(
+    new_stage: Callable[..., SearchStage],
+) -> None:
+    changed = {**DECOUPLED, "architecture": {"schedule": "decoupled", "stable_epochs": 1}}
+    stage = new_stage(**changed)
+    assert run_epochs(stage, 2) == [None, None]
+    stage.step(2, 0)
+    assert stage._stable_epochs == 0
+
+
+@pytest.mark.parametrize("place", [(1, 0), (2, 0), (2, 1)])
+def test_a_decoupled_search_comes_back_in_either_phase(
+    new_stage: Callable[..., SearchStage], place: tuple[int, int]
+) -> None:
+    order = [(epoch, step) for epoch in range(4) for step in range(2)]
+    first = new_stage(**DECOUPLED)
+    assert first.steps == 2
+
+    def run(stage: SearchStage, places: list[tuple[int, int]]) -> list[dict[str, float]]:
+        numbers = []
+        for epoch, step in places:
+            numbers.append(stage.step(epoch, step))
+            if step == 1:
+                stage.genotypes |= stage.phase.genotypes()
+        return numbers
+
+    split = order.index(place)
+    run(first, order[:split])
+    state, random = snapshot(first.state()), torch.get_rng_state()
+    expected = run(first, order[split:])
+    second = new_stage(**DECOUPLED)
+    second.restore(snapshot(state))
+    assert equal(second.state(), state)
+    torch.set_rng_state(random)
+    assert run(second, order[split:]) == expected
+    assert equal(second.state(), first.state())
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"backbone": "search:unet"}, "search:concatenation_fcn"),
+        ({"space": {"space": "none"}}, "nothing to search"),
+        ({"architecture": {"schedule": "decoupled"}}, "--schedule decoupled"),
+        ({**JOINT, "fcn": {"fcn_blocks": (1, 2), "fcn_taps": (2,)}}, "--fcn-..."),
+        (
+            {**JOINT, "flexvgg": {"flexvgg_features": (12,), "flexvgg_linear_depth": (3,)}},
+            "flexvgg",
+        ),
+        ({**JOINT, "space": {"space": "flexvgg", "normalisation": "spectral"}}, "spectral"),
+    ],
+)
+def test_spaces_that_hold_impossible_networks_are_refused(
+    changed: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(UsageError, match=words) as refused:
+        check_settings(settings(**changed))
+    assert str(refused.value).endswith(".")

@@ -14,9 +14,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from search_spaces import drawing, graphs
+from search_spaces import cell_graphs, drawing, plain_drawing
 from search_spaces.cell_genotype import CellGenotype, from_darts_text
 from search_spaces.drawing import DrawingError
+from search_spaces.parametric_genotypes import (
+    Choice,
+    Choices,
+    ConcatenationFCN,
+    ConcatenationFCNGenotype,
+    FlexVGG,
+    FlexVGGGenotype,
+)
 
 MAGIC = {"svg": b"<svg", "pdf": b"%PDF", "png": b"\x89PNG", "dot": b"digraph genotype"}
 
@@ -74,7 +82,7 @@ def test_the_program_dot_draws_where_there_is_no_pygraphviz(
     monkeypatch.setattr(shutil, "which", lambda name: str(program) if name == "dot" else None)
     arguments, _, source = _draw(darts_v2, tmp_path / "cells.png").decode().partition("\n")
     assert arguments.split() == ["-Tpng", "-Gdpi=144"]
-    assert source == graphs.to_dot(from_darts_text(darts_v2))
+    assert source == cell_graphs.to_dot(from_darts_text(darts_v2))
 
 
 @pytest.mark.parametrize("name", ["cells.jpg", "cells", "cells.", "svg"])
@@ -89,8 +97,8 @@ def test_other_formats_are_refused(name: str, tmp_path: Path, darts_v2: str) -> 
 def test_edges_drawn_by_matplotlib_run_rightwards_and_over_no_node(
     seed: int, random_genotype: Callable[..., CellGenotype]
 ) -> None:
-    graph = graphs.cell_graph(random_genotype(seed).normal)
-    places = {name: np.array(place) for name, place in drawing._places(graph).items()}
+    graph = cell_graphs.cell_graph(random_genotype(seed).normal)
+    places = {name: np.array(place) for name, place in plain_drawing._places(graph).items()}
     assert set(places) == set(graph)
     for (source, target), name in itertools.product(graph.edges, graph):
         start, along = places[source], places[target] - places[source]
@@ -126,3 +134,26 @@ def test_the_heat_map_is_drawn_into_a_file(
     assert MAGIC[suffix] in path.read_bytes()[:2000]
     with pytest.raises(DrawingError, match=r"\.svg, \.pdf, \.png"):
         drawing.draw_probabilities(relaxation, tmp_path / "probabilities.dot")
+
+
+@pytest.mark.parametrize("suffix", ["svg", "pdf", "png", "dot"])
+@pytest.mark.parametrize("engine", ["graphviz", "matplotlib"])
+def test_networks_of_numbers_are_drawn_too(
+    suffix: str, engine: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    if engine == "matplotlib":
+        request.getfixturevalue("without_graphviz")
+    for name, genotype in (
+        ("d", FlexVGGGenotype(FlexVGG(in_channels=4))),
+        ("s", ConcatenationFCNGenotype(ConcatenationFCN(taps=2))),
+    ):
+        path = tmp_path / f"{name}.{suffix}"
+        drawing.draw(genotype, path)
+        assert MAGIC[suffix] in path.read_bytes()[:2000]
+
+
+@pytest.mark.parametrize("suffix", ["svg", "png"])
+def test_probabilities_of_choices_are_drawn(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"p.{suffix}"
+    drawing.draw_probabilities(Choices({"blocks": Choice((3, 4), (0.0, 1.0))}), path)
+    assert MAGIC[suffix] in path.read_bytes()[:2000]

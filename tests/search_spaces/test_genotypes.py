@@ -348,7 +348,7 @@ def test_cells_without_two_edges_for_each_node_have_no_text_form() -> None:
 def test_genotypes_can_be_read_derived_and_graphed_without_torch() -> None:
     program = (
         "import search_spaces, sys; assert 'msgspec' not in sys.modules\n"
-        "from search_spaces import derivation, genotypes, graphs\n"
+        "from search_spaces import cell_graphs, derivation, genotypes\n"
         "assert not {'torch', 'matplotlib'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)

@@ -41,10 +41,15 @@ def test_the_stack_can_be_changed(genotype: CellGenotype) -> None:
         normalisation="none",
         stem_multiplier=2,
         ends="classifier",
-        affine=False,
     )
     assert network.network == Network(
-        channels=4, layout="NRN", normalisation="none", stem_multiplier=2, ends="classifier"
+        channels=4,
+        layout="NRN",
+        normalisation="none",
+        stem_multiplier=2,
+        ends="classifier",
+        in_channels=3,
+        outputs=5,
     )
     assert network(torch.rand(1, 3, 32, 32)).shape == (1, 5)
     assert "head.0.weight" in dict(network.named_parameters())
@@ -67,3 +72,11 @@ def test_styles_can_be_chosen(genotype: CellGenotype) -> None:
 def test_impossible_changes_are_refused(genotype: CellGenotype) -> None:
     with pytest.raises(GenotypeError, match="word of N"):
         search_spaces.build(genotype, 3, layout="ABC")
+
+
+def test_a_genotype_that_knows_its_input_needs_nothing_else(genotype: CellGenotype) -> None:
+    known = genotype.with_network(in_channels=5, outputs=2)
+    assert search_spaces.build(known)(torch.rand(1, 5, 32, 32)).shape == (1, 2)
+    assert search_spaces.build(known, 3, 1)(torch.rand(1, 3, 32, 32)).shape == (1, 1)
+    with pytest.raises(GenotypeError, match="give in_channels"):
+        search_spaces.build(genotype)

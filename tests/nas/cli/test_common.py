@@ -16,7 +16,7 @@ from nas.errors import DataError, RunError, UsageError
 from nas.runs import RunFolder
 from nas.settings import RetrainSettings, SearchSettings
 
-COMMANDS = ("search", "derive", "retrain", "evaluate", "predict", "render", "data")
+COMMANDS = ("search", "derive", "retrain", "evaluate", "predict", "render", "data", "list")
 HEAVY = {"torch", "numpy", "scipy", "matplotlib", "PIL", "networkx", "tensorboard"}
 IMPORTS = """
 import importlib, sys
@@ -49,7 +49,7 @@ def test_help_imports_nothing_heavy(name: str) -> None:
 @pytest.mark.parametrize("name", ["search", "retrain"])
 def test_help_names_every_setting_with_its_default(name: str) -> None:
     printed, _ = imports(name, "--help")
-    text = " ".join(printed.split())
+    text = " ".join(printed.replace("│", " ").split())
     for option in ("--image-size", "--epochs", "--seed", "--device", "--run-dir", "--resume"):
         assert option in text
     for default in ("(default: 512)", "(default: 0.0001)", "(default: auto)", "(default: phantom)"):
@@ -77,7 +77,7 @@ backbone = "unet?width=8"
 [training]
 epochs = 7
 segmenter_lr = 0.01
-[space]
+[cell]
 operations = ["none", "skip_connect"]
 [adversary]
 discriminator = "resnet10"
@@ -93,7 +93,7 @@ def test_options_override_the_file_and_the_file_the_defaults(tmp_path: Path) -> 
         assert settings.training.epochs == 9
         assert settings.training.segmenter_lr == 0.01
         assert settings.training.discriminator_lr == SearchSettings().training.discriminator_lr
-        assert settings.space.operations == ("none", "skip_connect")
+        assert settings.cell.operations == ("none", "skip_connect")
         assert settings.run.config == config
 
 
@@ -241,6 +241,30 @@ def test_paths_in_a_run_are_absolute(begun: Path, tmp_path: Path) -> None:
     assert kept.data.data_root == tmp_path / "data"
 
 
+def retrain(*arguments: object) -> RetrainSettings:
+    return parse_run(RetrainSettings, "nas-retrain", [str(each) for each in arguments])
+
+
+def test_the_files_of_genotypes_are_absolute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert search("--backbone", "a/s.json?width=../8").backbone == f"{tmp_path}/a/s.json?width=../8"
+    settings = retrain("--genotype", "g.json", "--backbone", "../s.json")
+    assert settings.adversary.genotype == tmp_path / "g.json"
+    assert settings.adversary.discriminator is None
+    assert settings.backbone == f"{tmp_path.parent}/s.json"
+    named = retrain("--discriminator", "d.json?channels=8").adversary.discriminator
+    assert named == f"{tmp_path}/d.json?channels=8"
+
+
+@pytest.mark.parametrize("name", ["none", "resnet10?width=8", "python:a.b:C?file=x.json"])
+def test_other_names_stay_as_they_are(name: str) -> None:
+    settings = retrain("--discriminator", name, "--backbone", "unet?width=4")
+    assert settings.adversary.discriminator == name
+    assert settings.backbone == "unet?width=4"
+
+
 def test_resuming_needs_a_folder_with_a_run(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="needs --run-dir"):
         search("--resume")
@@ -298,6 +322,20 @@ def test_errors_become_one_sentence_and_a_code(
     assert err.startswith("nas-x: ")
     assert words in err
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("option", ["--recompute-cells", "--diagnose-every 0"])
+def test_out_of_memory_names_what_the_search_alone_has(
+    capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    said = []
+    for command in ("nas-search", "nas-retrain"):
+        with pytest.raises(SystemExit):
+            main(command, raising(MemoryError()))
+        said.append(capsys.readouterr().err)
+    assert option in said[0]
+    assert option not in said[1]
+    assert all("untouched." in each and "{" not in each for each in said)
 
 
 def test_a_mistake_of_the_program_is_not_hidden() -> None:

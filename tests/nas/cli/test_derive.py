@@ -22,7 +22,9 @@ def test_the_last_epoch_is_the_default(command: Command, finished: Path) -> None
         result = command("derive", finished / "search", "-o", "deep/g.json", *extra)
         assert result.code == 0, result
         derived = genotypes.read("deep/g.json")
-        found = genotypes.read(finished / "search" / "genotypes" / f"epoch_{epoch:04d}.json")
+        found = genotypes.read(
+            finished / "search" / "genotypes" / "discriminator" / f"epoch_{epoch:04d}.json"
+        )
         assert genotypes.same_architecture(derived, found)
         assert derived.provenance == found.provenance
         assert "Draw it: nas-render deep/g.json -o deep/g.svg" in result.out
@@ -71,7 +73,7 @@ def test_the_next_command_repeats_the_data_settings() -> None:
         train_images=3,
     )
     settings = SearchSettings(backbone="unet?width=4", data=data)
-    _, *arguments = shlex.split(retrain_command(settings, Path("g.json")))
+    _, *arguments = shlex.split(retrain_command(settings, {"discriminator": Path("g.json")}))
     parsed = parse(RetrainSettings, "nas-retrain", arguments)
     assert parsed.data == data
     assert parsed.backbone == "unet?width=4"
@@ -103,7 +105,7 @@ def test_a_search_without_a_genotype_is_said(
     command: Command, copied: Callable[[str], Path]
 ) -> None:
     path = copied("search")
-    last = path / "genotypes" / "epoch_0002.json"
+    last = path / "genotypes" / "discriminator" / "epoch_0002.json"
     stripped = genotypes.read(last)
     last.write_text("{")
     command("derive", path).refused(4, "epoch_0002.json")

@@ -102,9 +102,11 @@ def compare(first: RunFolder, second: RunFolder) -> None:
     same(first.read_metrics(), second.read_metrics())
     assert first.split_file.read_bytes() == second.split_file.read_bytes()
     assert first.settings_file.read_bytes() == second.settings_file.read_bytes()
-    found = [[path.name for path in run.genotype_files()] for run in (first, second)]
+    found = [[path.name for path in run.genotype_files("discriminator")] for run in (first, second)]
     assert found[0] == found[1]
-    for one, other in zip(first.genotype_files(), second.genotype_files(), strict=True):
+    for one, other in zip(
+        first.genotype_files("discriminator"), second.genotype_files("discriminator"), strict=True
+    ):
         contents = [json.loads(path.read_text()) for path in (one, other)]
         for content in contents:
             del content["provenance"]["created"]

@@ -116,7 +116,7 @@ def garbage(path: Path) -> None:
         ("settings.toml", garbage, 4, "settings of the run are damaged"),
         ("run.json", garbage, 4, "run.json cannot be read"),
         ("split.json", garbage, 3, "split.json is not a split"),
-        ("checkpoints/genotype.json", garbage, 4, "genotype.json"),
+        ("checkpoints/discriminator.json", garbage, 4, "discriminator.json"),
     ],
 )
 def test_a_damaged_run_is_refused_and_the_rest_is_kept(

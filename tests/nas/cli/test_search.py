@@ -29,7 +29,10 @@ def test_a_search_leaves_everything_needed_to_repeat_it(finished: Path) -> None:
     assert record["data"]["split_hash"] == split.hash
     assert {"kind", "command", "created", "finished", "versions", "machine"} <= set(record)
     assert [each["epoch"] for each in folder.read_metrics()] == [1, 2]
-    assert [path.name for path in folder.genotype_files()] == ["epoch_0001.json", "epoch_0002.json"]
+    assert [path.name for path in folder.genotype_files("discriminator")] == [
+        "epoch_0001.json",
+        "epoch_0002.json",
+    ]
     assert list(folder.tensorboard.iterdir())
     pictures = {path.stem.rpartition("_")[0] for path in folder.pictures.glob("*_0002.png")}
     assert pictures == {"cases", "cells", "probabilities"}

@@ -9,8 +9,16 @@ from hypothesis import strategies as st
 from nas.data.cases import Case, Reader
 from nas.data.phantom import PhantomReader
 from nas.data.readers import open_reader
-from nas.data.splits import SUBSETS, Split, halve, load_split, make_split, save_split
-from nas.errors import DataError
+from nas.data.splits import (
+    SUBSETS,
+    Split,
+    divided_groups,
+    halve,
+    load_split,
+    make_split,
+    save_split,
+)
+from nas.errors import DataError, RunError, UsageError
 from nas.settings import DataSettings
 
 Make = Callable[..., DataSettings]
@@ -155,6 +163,29 @@ def test_saved_split_is_used_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("options", "name"), [({"train_images": 3}, "--train-images"), ({"val_images": 0}, "--val-im")]
+)
+def test_numbers_are_refused_where_the_images_are_named(
+    tmp_path: Path, options: dict[str, int], name: str
+) -> None:
+    path = tmp_path / "split.json"
+    reader = _reader([None] * 12)
+    save_split(make_split(reader, _folder()), path)
+    with pytest.raises(UsageError, match=f"split.json.*{name}"):
+        make_split(reader, _folder(split=path, **options))
+    lists = {"train": ("c4",), "val": (), "test": ("c0",)}
+    with pytest.raises(UsageError, match=f"lists of the data.*{name}"):
+        make_split(_reader([None] * 12, lists), _folder(**options))
+
+
+def test_a_split_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "split.json" / "in the way").mkdir(parents=True)
+    with pytest.raises(RunError, match=r"Cannot write .*split\.json"):
+        save_split(Split(train=("a",), val=(), test=()), tmp_path / "split.json")
+    assert [path.name for path in tmp_path.iterdir()] == ["split.json"]
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("{", "is not a split"),
@@ -197,6 +228,7 @@ def test_halves_keep_groups_where_that_is_balanced() -> None:
     weights, architecture = halve(train, 0, groups)
     assert {groups[c] for c in weights} & {groups[c] for c in architecture} == set()
     assert len(weights) == 15
+    assert divided_groups((weights, architecture), groups) == ()
 
 
 def test_halves_divide_groups_rather_than_be_lopsided() -> None:
@@ -204,8 +236,14 @@ def test_halves_divide_groups_rather_than_be_lopsided() -> None:
     groups = {case: "one" if n else "other" for n, case in enumerate(train)}
     weights, architecture = halve(train, 0, groups)
     assert (len(weights), len(architecture)) == (16, 15)
+    assert divided_groups((weights, architecture), groups) == ("one",)
     weights, architecture = halve(train, 0, dict.fromkeys(train, "same"))
     assert (len(weights), len(architecture)) == (16, 15)
+
+
+def test_divided_groups_are_those_in_both_halves() -> None:
+    groups = {"a": "g10", "b": "g10", "c": "g2", "d": "g2", "e": "g3", "f": None, "g": None}
+    assert divided_groups((("a", "c", "e", "f"), ("d", "b", "g")), groups) == ("g2", "g10")
 
 
 def test_the_seed_decides_the_halves() -> None:

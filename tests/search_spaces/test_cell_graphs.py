@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from search_spaces import graphs
+from search_spaces import cell_graphs
 from search_spaces.cell_genotype import OPERATIONS, CellGenotype, from_darts_text
 
 
@@ -19,7 +19,7 @@ def test_graphs_hold_the_edges_of_the_cell(
 ) -> None:
     cell = random_genotype(seed).normal
     names = ["c_{k-2}", "c_{k-1}", "0", "1", "2", "3", "4"]
-    graph = graphs.cell_graph(cell)
+    graph = cell_graphs.cell_graph(cell)
     expected = {
         (names[edge.source], names[2 + node], edge.operation, edge.probability)
         for node, edges in enumerate(cell.nodes)
@@ -38,19 +38,19 @@ def test_graphs_hold_the_edges_of_the_cell(
 
 def test_the_longest_path_of_a_published_cell(darts_v2: str) -> None:
     genotype = from_darts_text(darts_v2)
-    assert networkx.dag_longest_path_length(graphs.cell_graph(genotype.normal)) == 3
-    roles = networkx.get_node_attributes(graphs.cell_graph(genotype.normal), "role")
+    assert networkx.dag_longest_path_length(cell_graphs.cell_graph(genotype.normal)) == 3
+    roles = networkx.get_node_attributes(cell_graphs.cell_graph(genotype.normal), "role")
     assert sorted(roles.values()) == ["input"] * 2 + ["node"] * 4 + ["output"]
 
 
 def test_dot_text_is_what_graphviz_reads(darts_v2: str) -> None:
     pygraphviz = pytest.importorskip("pygraphviz")
     genotype = from_darts_text(darts_v2)
-    parsed: Any = pygraphviz.AGraph(string=graphs.to_dot(genotype))
+    parsed: Any = pygraphviz.AGraph(string=cell_graphs.to_dot(genotype))
     clusters = {cluster.name: cluster for cluster in parsed.subgraphs()}
     assert set(clusters) == {"cluster_normal", "cluster_reduction"}
     for kind in ("normal", "reduction"):
-        graph = graphs.cell_graph(getattr(genotype, kind))
+        graph = cell_graphs.cell_graph(getattr(genotype, kind))
         edges = clusters[f"cluster_{kind}"].edges()
         assert {(a, b) for a, b in edges} == {
             (f"{kind} {a}", f"{kind} {b}") for a, b in graph.edges
@@ -68,11 +68,11 @@ def test_dot_text_is_what_graphviz_reads(darts_v2: str) -> None:
     ],
 )
 def test_labels_are_words(operation: str, probability: float | None, label: str) -> None:
-    assert graphs.edge_label(operation, probability) == label
+    assert cell_graphs.edge_label(operation, probability) == label
 
 
 def test_every_operation_has_the_colour_of_its_family() -> None:
-    colours = {name: graphs.edge_colour(name) for name in OPERATIONS[1:]}
+    colours = {name: cell_graphs.edge_colour(name) for name in OPERATIONS[1:]}
     assert colours["max_pool_3x3"] == colours["avg_pool_3x3"]
     assert colours["sep_conv_3x3"] == colours["sep_conv_5x5"]
     assert colours["dil_conv_3x3"] == colours["dil_conv_5x5"]

@@ -1,0 +1,159 @@
+"""Relaxed networks as the settings of a search describe them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from nas.devices import seeded
+from nas.errors import UsageError
+from nas.settings import (
+    ConcatenationFCNSettings,
+    SearchSettings,
+    SpaceSettings,
+)
+from search_spaces import cell_genotype
+from search_spaces.cell import CellSupernet
+from search_spaces.choices import check_relaxable
+from search_spaces.concatenation_fcn import ConcatenationFCNSupernet
+from search_spaces.description import GenotypeError, Role
+from search_spaces.flexvgg import FlexVGGSupernet
+from search_spaces.parametric_genotypes import (
+    Candidate,
+    ConcatenationFCN,
+    FlexVGG,
+    Parameters,
+    check_candidates,
+)
+from search_spaces.supernet import Supernet
+
+SEARCHED_SEGMENTER = "search:concatenation_fcn"
+"""The backbone under which the segmenter is searched."""
+
+
+def searched_networks(settings: SearchSettings) -> tuple[Role, ...]:
+    """Which networks have architecture parameters, in the order in which these move."""
+    searched: dict[Role, bool] = {
+        "segmenter": settings.backbone == SEARCHED_SEGMENTER,
+        "discriminator": settings.space.space != "none",
+    }
+    return tuple(role for role, is_searched in searched.items() if is_searched)
+
+
+def sees_image(settings: SpaceSettings) -> bool:
+    """Whether the discriminator is given the image beside the map."""
+    return settings.discriminator_input == "map+image"
+
+
+def new_supernet(role: Role, settings: SearchSettings, channels: int, classes: int) -> Supernet:
+    """The relaxed network of a role, freshly initialised from the seed.
+
+    Args:
+        role: which of the two networks.
+        settings: of the search.
+        channels: of the images.
+        classes: K, background included.
+
+    Raises:
+        UsageError: there is no such space.
+    """
+    with seeded(settings.run.seed, role):
+        if role == "segmenter":
+            return _concatenation_fcn(settings.concatenation_fcn, channels, classes)
+        in_channels = classes + channels * sees_image(settings.space)
+        if settings.space.space == "flexvgg":
+            return _flexvgg(settings, in_channels)
+        return _cell(settings, in_channels)
+
+
+def check_spaces(settings: SearchSettings) -> None:
+    """Refuse spaces that hold an impossible network.
+
+    Raises:
+        UsageError: with the options that contradict each other.
+    """
+    for role in searched_networks(settings):
+        if role == "segmenter":
+            network, candidates = _concatenation_fcn_space(settings.concatenation_fcn, 1, 2)
+            _check_ranges("fcn", network, candidates)
+        elif settings.space.space == "flexvgg":
+            _check_ranges("flexvgg", *_flexvgg_space(settings, 2))
+        else:
+            _check_operations(settings)
+
+
+def _check_ranges(
+    prefix: str, network: Parameters, candidates: Mapping[str, tuple[Candidate, ...]]
+) -> None:
+    try:
+        check_relaxable(network)
+    except GenotypeError as error:
+        raise UsageError(f"--normalisation {network.normalisation}: {error}.") from error
+    try:
+        check_candidates(network, candidates)
+    except GenotypeError as error:
+        raise UsageError(
+            f"The ranges --{prefix}-... hold a network that cannot be: {error}. Every combination "
+            "of their values must be possible."
+        ) from error
+
+
+def _check_operations(settings: SearchSettings) -> None:
+    try:
+        cell_genotype.check_operations(settings.cell.operations)
+    except GenotypeError as error:
+        raise UsageError(f"--operations: {error}.") from error
+
+
+def _cell(settings: SearchSettings, in_channels: int) -> CellSupernet:
+    cell = settings.cell
+    supernet = CellSupernet(
+        in_channels,
+        channels=cell.channels,
+        layout=cell.layout,
+        nodes=cell.nodes,
+        operations=cell.operations,
+        edges_per_node=cell.edges_per_node,
+        normalisation=settings.space.normalisation,
+        stem_multiplier=cell.stem_multiplier,
+        sees_image=sees_image(settings.space),
+    )
+    supernet.recompute = cell.recompute_cells
+    return supernet
+
+
+def _flexvgg(settings: SearchSettings, in_channels: int) -> FlexVGGSupernet:
+    return FlexVGGSupernet(*_flexvgg_space(settings, in_channels))
+
+
+def _flexvgg_space(
+    settings: SearchSettings, in_channels: int
+) -> tuple[FlexVGG, dict[str, tuple[Candidate, ...]]]:
+    flexvgg = settings.flexvgg
+    network = FlexVGG(
+        max_channels=flexvgg.flexvgg_max_channels,
+        pooled=flexvgg.flexvgg_pooled,
+        in_channels=in_channels,
+        normalisation=settings.space.normalisation,
+        sees_image=sees_image(settings.space),
+    )
+    searched = ("input_depth", "channels", "blocks", "depth", "pattern", "features", "linear_depth")
+    return network, {name: getattr(flexvgg, f"flexvgg_{name}") for name in searched}
+
+
+def _concatenation_fcn(
+    settings: ConcatenationFCNSettings, in_channels: int, classes: int
+) -> ConcatenationFCNSupernet:
+    return ConcatenationFCNSupernet(*_concatenation_fcn_space(settings, in_channels, classes))
+
+
+def _concatenation_fcn_space(
+    settings: ConcatenationFCNSettings, in_channels: int, classes: int
+) -> tuple[ConcatenationFCN, dict[str, tuple[Candidate, ...]]]:
+    network = ConcatenationFCN(
+        max_channels=settings.fcn_max_channels,
+        in_channels=in_channels,
+        outputs=classes,
+        normalisation=settings.fcn_normalisation,
+    )
+    searched = ("input_depth", "channels", "blocks", "depth", "pattern", "taps", "combination")
+    return network, {name: getattr(settings, f"fcn_{name}") for name in searched}
