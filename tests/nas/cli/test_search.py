@@ -21,7 +21,7 @@ def test_a_search_leaves_everything_needed_to_repeat_it(finished: Path) -> None:
     folder = RunFolder.open(finished / "search", "search")
     settings = tomllib.loads(folder.settings_file.read_text())
     assert settings["training"]["epochs"] == 2
-    assert settings["space"]["operations"] == ["skip_connect", "max_pool_3x3", "sep_conv_3x3"]
+    assert settings["cell"]["operations"] == ["skip_connect", "max_pool_3x3", "sep_conv_3x3"]
     assert "run_dir" not in settings["run"]
     split = load_split(folder.split_file)
     assert (len(split.train), len(split.val), len(split.test)) == (4, 2, 2)
@@ -35,7 +35,7 @@ def test_a_search_leaves_everything_needed_to_repeat_it(finished: Path) -> None:
     ]
     assert list(folder.tensorboard.iterdir())
     pictures = {path.stem.rpartition("_")[0] for path in folder.pictures.glob("*_0002.png")}
-    assert pictures == {"cases", "cells", "probabilities"}
+    assert pictures == {"cases", "discriminator", "discriminator_probabilities"}
     assert (folder.pictures / "curves.png").exists()
     assert not list(folder.path.glob("**/*.unfinished"))
 
@@ -163,7 +163,7 @@ def test_a_loss_that_explodes_names_the_last_good_checkpoint(
     assert (str(last) in result.err) == last.exists()
     if last.exists():
         state = RunFolder(Path("run")).load_checkpoint("last", "search")["stage"]
-        assert all(value.isfinite().all() for value in state["segmenter"].values())
+        assert all(value.isfinite().all() for value in state["networks"]["segmenter"].values())
 
 
 @pytest.mark.parametrize(
