@@ -99,3 +99,29 @@ def response(network: UNet, position: int, width: int) -> Tensor:
 
 def generator() -> torch.Generator:
     return torch.Generator().manual_seed(0)
+
+
+def test_all_levels_but_the_last_are_those_of_another_library() -> None:
+    """MONAI's BasicUNet with copied weights; its last level has twice as many channels."""
+    nets = pytest.importorskip("monai.networks.nets")
+    width = 3
+    features = (*(width * factor for factor in (1, 2, 4, 8, 16)), width)
+    other = nets.BasicUNet(2, 2, 3, features, act="relu", norm=None).double()
+    network = UNet(2, 3, width=width).double()
+    downs = [other.conv_0, other.down_1, other.down_2, other.down_3, other.down_4]
+    ups = [other.upcat_4, other.upcat_3, other.upcat_2]
+    for ours, theirs in [
+        *zip(network.encoder, downs, strict=True),
+        *zip(network.upsamplers, (up.upsample for up in ups), strict=False),
+        *zip(network.decoder, (up.convs for up in ups), strict=False),
+    ]:
+        values = list(ours.parameters())
+        for parameter, value in zip(theirs.parameters(), values, strict=True):
+            parameter.data = value.data.clone()
+    seen = {}
+    network.decoder[2].register_forward_hook(lambda *parts: seen.update(ours=parts[2]))
+    other.upcat_2.register_forward_hook(lambda *parts: seen.update(theirs=parts[2]))
+    images = torch.randn(2, 2, 48, 80, dtype=torch.float64)
+    network(images)
+    other(images)
+    torch.testing.assert_close(seen["ours"], seen["theirs"])
