@@ -176,7 +176,7 @@ def import_library(prefix: str) -> ModuleType:
     except Exception as error:
         if isinstance(error, ModuleNotFoundError) and error.name == package:
             raise UsageError(
-                f"Networks of {prefix}: need {package}, which is not installed: {install}."
+                f"Networks of the kind {prefix}: need {package}, which is not installed: {install}."
             ) from error
         raise UsageError(
             f"{package} is installed but cannot be imported ({describe(error)}). Mend that first: "
@@ -200,9 +200,9 @@ def find_factory(name: str) -> Callable[..., Any]:
     factory = getattr(module, attribute, None)
     if not callable(factory):
         there = [key for key, value in vars(module).items() if callable(value)]
+        file = getattr(module, "__file__", None) or module_name
         raise UsageError(
-            f"{module.__file__ or module_name} has no function or class {attribute!r}"
-            f"{did_you_mean(attribute, there)}."
+            f"{file} has no function or class {attribute!r}{did_you_mean(attribute, there)}."
         )
     return factory
 

@@ -368,7 +368,8 @@ def without_none(tree: Any) -> Any:
 
 def new_run_path(kind: str, dataset: str, backbone: str) -> Path:
     """A folder under runs/ that does not exist yet, named by time, kind, data and network."""
-    stem = f"{datetime.now():%Y%m%d-%H%M%S}-{kind}-{dataset}-{backbone.split('?')[0]}"
+    network = Path(backbone.partition("?")[0]).name.replace(":", "-")
+    stem = f"{datetime.now():%Y%m%d-%H%M%S}-{kind}-{dataset}-{network}"
     candidates = (
         Path("runs") / (stem if attempt == 0 else f"{stem}-{attempt}") for attempt in range(1000)
     )

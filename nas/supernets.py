@@ -30,6 +30,14 @@ SEARCHED_SEGMENTER = "search:concatenation_fcn"
 """The backbone under which the segmenter is searched."""
 
 
+DEFAULT_SEARCHES: dict[str, SearchSettings] = {
+    "cell": SearchSettings(space=SpaceSettings(space="cell")),
+    "flexvgg": SearchSettings(space=SpaceSettings(space="flexvgg")),
+    "concatenation_fcn": SearchSettings(backbone=SEARCHED_SEGMENTER),
+}
+"""The settings under which each space is searched, by the space's name."""
+
+
 def searched_networks(settings: SearchSettings) -> tuple[Role, ...]:
     """Which networks have architecture parameters, in the order in which these move."""
     searched: dict[Role, bool] = {

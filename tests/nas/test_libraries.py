@@ -320,6 +320,7 @@ def test_mistakes_with_ones_own(module: Callable[[str, str], None], tmp_path: Pa
     refuse("python:no_own:net", "no module 'no_own'", str(tmp_path))
     refuse("python:own_b.deeper:net", "no module 'own_b.deeper'")
     refuse("python:own_b:nett", "did you mean 'net'?")
+    refuse("python:sys:no_such_name", "sys has no function or class")
     refuse("python:own_b:constant", "no function or class 'constant'")
     refuse("python:own_b:closed?widht=3", "did you mean 'width'?")
     refuse("python:own_b:closed?channels=3", "no option 'channels'")

@@ -33,16 +33,22 @@ DARTS_TEXT = (
 
 SMALL = {
     "unet": "unet?width=6&depth=3",
+    "compressed_unet": "compressed_unet?width=8",
     "fcn32s": "fcn32s?width=4&dropout=0",
+    "fcn16s": "fcn16s?width=4&dropout=0",
+    "fcn8s": "fcn8s?width=6&dropout=0",
     "concatenation_fcn": "concatenation_fcn?channels=8&blocks=3",
-    "flexvgg": "flexvgg?channels=8&blocks=3&features=16",
+    "dan_sn": "dan_sn?width=2",
+    "dcan": "dcan?width=4",
+    "deeplabv3plus": "deeplabv3plus?width=8&middle_modules=2",
     "resnet10": "resnet10?width=8",
     "resnet18": "resnet18?width=8",
     "resnet50": "resnet50?width=4",
     "vgg16": "vgg16?width=4&dropout=0",
-    "dan_en": "dan_en?width=8",
+    "dan_en": "dan_en?width=4",
+    "flexvgg": "flexvgg?channels=8&blocks=3&features=16",
     "patchgan": "patchgan?width=8",
-    "fcn": "fcn?width=8",
+    "fcn": "fcn?width=8&depth=3",
     "dc_net": "dc_net?width=8",
 }
 """A specification that is quick to train, where the network with its defaults is not."""

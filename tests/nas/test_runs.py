@@ -409,6 +409,24 @@ def test_genotypes_are_in_the_order_of_their_epochs(folder: RunFolder) -> None:
     assert folder.genotype_files("discriminator") == []
 
 
+@pytest.mark.parametrize(
+    ("backbone", "name"),
+    [
+        ("unet?width=4", "unet"),
+        ("/some/where/s.json?normalisation=none", "s.json"),
+        ("search:concatenation_fcn", "search-concatenation_fcn"),
+        ("python:my.module:factory", "python-my.module-factory"),
+    ],
+)
+def test_the_default_folder_is_named_after_the_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backbone: str, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = new_run_path("search", "folder", backbone)
+    assert path.parent == Path("runs")
+    assert path.name.endswith(f"-search-folder-{name}")
+
+
 def test_the_default_folder_is_new(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     first = new_run_path("search", "folder", "unet?width=4")
