@@ -159,6 +159,11 @@ def find_constructor(name: str, role: Role) -> Callable[..., nn.Module]:
     Raises:
         UsageError: the table has no such name; the message lists those it has.
     """
+    if name.startswith("search:"):
+        raise UsageError(
+            f"{name} is a space for nas-search --backbone. What a search has found is trained by "
+            f"its genotype's file (NAME{GENOTYPE_SUFFIX}), which nas-derive writes."
+        )
     table = TABLES[role]
     if name not in table:
         prefixes = ", ".join(f"{prefix}:" for prefix in libraries.PREFIXES)

@@ -384,3 +384,8 @@ def parameters(network: nn.Module) -> int:
 
 def generator() -> torch.Generator:
     return torch.Generator().manual_seed(0)
+
+
+def test_a_space_is_no_network() -> None:
+    with pytest.raises(UsageError, match="nas-derive writes"):
+        build_segmenter("search:concatenation_fcn", 1, 2)
