@@ -49,7 +49,10 @@ def network_graph(genotype: ParametricGenotype) -> networkx.DiGraph:
 
 
 def to_dot(genotype: ParametricGenotype) -> str:
-    """The network as DOT: a box for each part, the taller the more channels, and a caption."""
+    """The network as DOT: a box for each part, the taller the more channels, and a caption.
+
+    No label has an empty line: drawing one as PNG crashes the Graphviz in pygraphviz 2.0.4.
+    """
     picture = graphviz.Digraph(
         "genotype",
         graph_attr={
@@ -59,7 +62,7 @@ def to_dot(genotype: ParametricGenotype) -> str:
             "fontname": "Helvetica",
             "fontsize": "13",
             "bgcolor": "white",
-            "label": "\n" + caption(genotype),
+            "label": caption(genotype),
         },
         node_attr={
             "shape": "box",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -84,3 +85,11 @@ def test_wider_parts_are_drawn_taller() -> None:
     assert len(set(heights)) == 5
     assert set(graph.nodes()) == set(network_graph(SEGMENTER))
     assert len(graph.edges()) == len(network_graph(SEGMENTER).edges)
+
+
+@pytest.mark.parametrize("genotype", [SEGMENTER, DISCRIMINATOR])
+def test_no_label_has_an_empty_line(genotype: FlexVGGGenotype | ConcatenationFCNGenotype) -> None:
+    """Such a label crashes the process that draws it."""
+    labels = re.findall(r'label="([^"]*)"', to_dot(genotype))
+    assert len(labels) > 5
+    assert all(line.strip() for label in labels for line in label.split("\n"))
