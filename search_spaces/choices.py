@@ -7,9 +7,10 @@ of candidates, and so every network of the space, as probable as the product say
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import reduce
-from typing import Generic
+from typing import Any, Generic
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +23,7 @@ from search_spaces.parametric_genotypes import (
     Parameters,
     combinations,
 )
+from search_spaces.supernet import Supernet
 
 
 class ChoiceParameters(nn.Module, Generic[Parameters]):
@@ -88,6 +90,28 @@ class ChoiceParameters(nn.Module, Generic[Parameters]):
                 for name, values in self.candidates.items()
             }
         )
+
+
+class ParametricSupernet(Supernet):
+    """A relaxed network whose architecture parameters are a distribution over networks.
+
+    Attributes:
+        choices: the architecture parameters.
+    """
+
+    choices: ChoiceParameters[Any]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The output under the probabilities that the architecture parameters stand for."""
+        return self.expectation(images, self.choices.joint())
+
+    @abstractmethod
+    def expectation(self, images: Tensor, joint: Tensor) -> Tensor:
+        """The output under other probabilities of the networks, (networks,)."""
+
+    def alphas(self) -> list[nn.Parameter]:
+        """The architecture parameters, a vector for each number searched."""
+        return list(self.choices.parameters())
 
 
 def check_relaxable(network: Parameters) -> int:

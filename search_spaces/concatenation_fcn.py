@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from search_spaces.choices import ChoiceParameters, check_relaxable
+from search_spaces.choices import ChoiceParameters, ParametricSupernet, check_relaxable
 from search_spaces.description import Normalisation
 from search_spaces.fcn_blocks import Encoder, RelaxedEncoder, initialise, norm, unit
 from search_spaces.normalisation import conv2d
@@ -32,7 +32,6 @@ from search_spaces.relaxed_sizes import (
     inherit_slices,
     pad_channels,
 )
-from search_spaces.supernet import Supernet
 
 Widths: TypeAlias = list[list[int]]
 """For each place and each network, how many channels the network takes from there."""
@@ -85,7 +84,7 @@ class ConcatenationFCNNetwork(nn.Module):
         return reduce(add, (pad_channels(each, taps[0].shape[1]) for each in taps))
 
 
-class ConcatenationFCNSupernet(Supernet):
+class ConcatenationFCNSupernet(ParametricSupernet):
     """The relaxed network: the expectation over all ConcatenationFCNs that the candidates allow.
 
     Widths and depths are relaxed as in `relaxed_sizes`. Which block a tap takes depends on how
@@ -131,12 +130,8 @@ class ConcatenationFCNSupernet(Supernet):
         self.classifier = nn.Conv2d(channels, network.outputs, 1, bias=False)
         initialise(self)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits (N, outputs, H, W) of images (N, in_channels, H, W)."""
-        return self.expectation(images, self.choices.joint())
-
     def expectation(self, images: Tensor, joint: Tensor) -> Tensor:
-        """Logits under other probabilities of the networks, (networks,)."""
+        """Logits (N, outputs, H, W) of images, given the networks' probabilities."""
         blocks = self.encoder(images, joint)
         upsampled = {place: upsample(blocks[place], images) for place in self.tapped}
         taps = [
@@ -145,10 +140,6 @@ class ConcatenationFCNSupernet(Supernet):
         ]
         side_by_side = torch.cat([slot(taps, joint) for slot in self.slots], dim=1)
         return self.classifier(self.mask(self.mapping(side_by_side), joint))
-
-    def alphas(self) -> list[nn.Parameter]:
-        """The architecture parameters, a vector for each number searched."""
-        return list(self.choices.parameters())
 
     def genotype(self) -> ConcatenationFCNGenotype:
         """The most probable candidate of each number, with the architecture parameters."""

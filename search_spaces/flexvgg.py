@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from search_spaces.choices import ChoiceParameters, check_relaxable
+from search_spaces.choices import ChoiceParameters, ParametricSupernet, check_relaxable
 from search_spaces.fcn_blocks import Encoder, RelaxedEncoder, chain, initialise, linear_unit
 from search_spaces.normalisation import linear
 from search_spaces.parametric_genotypes import (
@@ -23,7 +23,6 @@ from search_spaces.parametric_genotypes import (
     linear_features,
 )
 from search_spaces.relaxed_sizes import Exits, RelaxedChain, inherit_slices
-from search_spaces.supernet import Supernet
 
 
 class FlexVGGNetwork(nn.Module):
@@ -60,7 +59,7 @@ class FlexVGGNetwork(nn.Module):
         return self.head(self.linear(pooled.flatten(1)))
 
 
-class FlexVGGSupernet(Supernet):
+class FlexVGGSupernet(ParametricSupernet):
     """The relaxed network: the expectation over all FlexVGGs that the candidates allow.
 
     Widths and depths are relaxed as in `relaxed_sizes`. The features are the sum of the pooled
@@ -105,12 +104,8 @@ class FlexVGGSupernet(Supernet):
         self.head = nn.Linear(self.linear.channels, network.outputs)
         initialise(self)
 
-    def forward(self, maps: Tensor) -> Tensor:
-        """Logits (N, outputs) of inputs (N, in_channels, H, W)."""
-        return self.expectation(maps, self.choices.joint())
-
     def expectation(self, maps: Tensor, joint: Tensor) -> Tensor:
-        """Logits under other probabilities of the networks, (networks,)."""
+        """Logits (N, outputs) of inputs (N, in_channels, H, W), given the networks' probabilities."""
         blocks = self.encoder(maps, joint)
         pooled = {
             block: functional.adaptive_avg_pool2d(blocks[block], self.network.pooled)
@@ -118,10 +113,6 @@ class FlexVGGSupernet(Supernet):
         }
         features = self.exits(pooled, joint).flatten(1)
         return self.head(self.linear(features, joint))
-
-    def alphas(self) -> list[nn.Parameter]:
-        """The architecture parameters, a vector for each number searched."""
-        return list(self.choices.parameters())
 
     def genotype(self) -> FlexVGGGenotype:
         """The most probable candidate of each number, with the architecture parameters."""
