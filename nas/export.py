@@ -65,7 +65,7 @@ class Exported:
 
     def __str__(self) -> str:
         shapes = " and ".join("x".join(map(str, shape)) for shape in self.shapes)
-        return f"compared with the original on {shapes}: differs by {self.difference:.1e} at most"
+        return f"compared with the original on {shapes}: differs by {self.difference:.2g} at most"
 
 
 def export_network(

@@ -144,7 +144,7 @@ def _describe_trained(
     name, mark, options = named_networks(settings)[role].partition("?")
     described = _describe(role, folder) | {
         "network": f"{Path(name).name}{mark}{options}",
-        "weights": f"trained for {epoch} epochs",
+        "weights": f"trained, epoch {epoch}",
         "image_size": settings.data.image_size,
     }
     own = folder.own_genotype(role)

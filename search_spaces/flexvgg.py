@@ -105,7 +105,7 @@ class FlexVGGSupernet(ParametricSupernet):
         initialise(self)
 
     def expectation(self, maps: Tensor, joint: Tensor) -> Tensor:
-        """Logits (N, outputs) of inputs (N, in_channels, H, W), given the networks' probabilities."""
+        """Logits (N, outputs) of maps (N, in_channels, H, W), given the networks' probabilities."""
         blocks = self.encoder(maps, joint)
         pooled = {
             block: functional.adaptive_avg_pool2d(blocks[block], self.network.pooled)

@@ -106,7 +106,7 @@ def test_they_are_described(retrained: Callable[..., Any], tmp_path: Path) -> No
         "role": "segmenter",
         "classes": json.dumps(CLASSES),
         "network": BACKBONE,
-        "weights": "trained for 5 epochs",
+        "weights": "trained, epoch 5",
         "image_size": "32",
     }
     about = described(found["discriminator"])
@@ -115,7 +115,7 @@ def test_they_are_described(retrained: Callable[..., Any], tmp_path: Path) -> No
         "role": "discriminator",
         "classes": json.dumps(CLASSES),
         "network": "cells.json?channels=3",
-        "weights": "trained for 7 epochs",
+        "weights": "trained, epoch 7",
         "image_size": "32",
         "input": "map",
     }
