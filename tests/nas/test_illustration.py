@@ -24,6 +24,12 @@ from nas.runs import RunFolder
 from search_spaces import genotypes
 from search_spaces.cell_genotype import Network, Relaxation
 from search_spaces.derivation import derive
+from search_spaces.parametric_genotypes import (
+    Choice,
+    Choices,
+    ConcatenationFCN,
+    ConcatenationFCNGenotype,
+)
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 5, 19, 20, 21, 40, 50, 1000])
@@ -92,12 +98,20 @@ def test_probabilities_over_epochs_have_a_picture_for_each_cell(tmp_path: Path) 
     folder = RunFolder(tmp_path)
     draw_architecture_over_epochs(folder)
     assert not folder.pictures.exists()
-    folder.genotypes.mkdir()
+    for role in ("segmenter", "discriminator"):
+        (folder.genotypes / role).mkdir(parents=True)
     for epoch in (1, 2):
         rows = ((0.1 * epoch, 0.0), (0.0, 0.3))
         relaxation = Relaxation(("skip_connect", "sep_conv_3x3"), rows, rows)
         genotype = derive(relaxation, Network(), 2)
-        genotypes.write(genotype, folder.genotypes / f"epoch_{epoch:04d}.json")
+        genotypes.write(genotype, folder.genotypes / "discriminator" / f"epoch_{epoch:04d}.json")
+        choices = Choices({"blocks": Choice((3, 4), (0.0, 0.1 * epoch))})
+        segmenter = ConcatenationFCNGenotype(ConcatenationFCN(), choices)
+        genotypes.write(segmenter, folder.genotypes / "segmenter" / f"epoch_{epoch:04d}.json")
     draw_architecture_over_epochs(folder)
     names = sorted(path.name for path in folder.pictures.iterdir())
-    assert names == ["probabilities_normal.png", "probabilities_reduction.png"]
+    assert names == [
+        "discriminator_normal_over_epochs.png",
+        "discriminator_reduction_over_epochs.png",
+        "segmenter_over_epochs.png",
+    ]
