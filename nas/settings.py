@@ -21,6 +21,7 @@ Positive = Annotated[int, Meta(ge=1)]
 Count = Annotated[int, Meta(ge=0)]
 Rate = Annotated[float, Meta(gt=0)]
 Weight = Annotated[float, Meta(ge=0)]
+Share = Annotated[float, Meta(ge=0, le=1)]
 
 
 class DataSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -66,6 +67,26 @@ class DataSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     split_seed: Count = 0
     """Seed of the random split and of the two halves of a search, apart from the seed of the run;
     where a saved split or lists name the images, of the halves alone."""
+
+    unlabelled: Path | None = None
+    """Folder of further images, without masks; read like those of the data."""
+
+    unlabelled_images: Count = 0
+    """So many of the training images are used without their masks."""
+
+    image_channel: Literal["red", "green", "blue"] | None = None
+    """Read this channel of RGB images alone, as grey."""
+
+    clahe_clip: Weight = 0.0
+    """Clip limit of a contrast-limited adaptive histogram equalisation, a share in (0, 1] (0.01 is
+    common); 0 equalises nothing."""
+
+    clahe_tiles: Positive = 8
+    """Tiles along each side of the image for the equalisation."""
+
+    standardise: Literal["none", "set"] = "none"
+    """set: the segmenter subtracts the mean and divides by the standard deviation of the training
+    images, channel by channel; its checkpoint keeps both."""
 
 
 class SpaceSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -188,22 +209,189 @@ class TrainingSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Images per step."""
 
     optimizer: Literal["adam", "sgd"] = "adam"
-    """Optimiser of the weights: adam, or sgd with momentum 0.9."""
+    """Optimiser of the weights."""
+
+    sgd_momentum: Share = 0.9
+    """Momentum of --optimizer sgd."""
+
+    adam_beta1: Share = 0.9
+    """Decay of the first moment of --optimizer adam."""
 
     segmenter_lr: Rate = 1e-4
-    """Learning rate of the segmenter, constant (as published)."""
+    """Learning rate of the segmenter (as published by Dong)."""
 
     discriminator_lr: Rate = 1e-4
-    """Learning rate of the discriminator, constant (as published)."""
+    """Learning rate of the discriminator (as published by Dong)."""
+
+    lr_schedule: Literal["constant", "table", "plateau", "decay", "cosine"] = "constant"
+    """How the learning rates change: constant (as published by Dong), by --lr-table, by
+    --lr-factor after --lr-patience epochs without gain in --monitor (plateau) or every --lr-every
+    epochs (decay), or along a cosine down to --lr-min."""
+
+    lr_table: tuple[str, ...] = ()
+    """EPOCH:FACTOR ...: from that epoch on (the first is 1) the rates are so many times those at
+    the start, such as 21:0.5 101:0.1."""
+
+    lr_factor: Annotated[float, Meta(gt=0, lt=1)] = 0.8
+    """Factor of plateau and decay."""
+
+    lr_patience: Count = 10
+    """Epochs without gain before plateau lowers the rates."""
+
+    lr_every: Positive = 20
+    """Epochs between two steps of decay."""
+
+    lr_min: Weight = 0.0
+    """Rate below which plateau and cosine do not go."""
+
+    monitor: Literal["mean_iou", "val_loss"] = "mean_iou"
+    """Number of the validation images that plateau and early stopping watch."""
+
+    early_stopping: Count = 0
+    """Stop after so many epochs without gain in --monitor; 0 never does."""
 
     weight_decay: Weight = 0.0
     """L2 penalty on the weights."""
 
-    clip_norm: Rate = 5.0
-    """Largest norm of a network's gradient (DARTS: 5)."""
+    clip_norm: Weight = 5.0
+    """Largest norm of a network's gradient (DARTS: 5); 0 clips nothing."""
 
     adversarial_weight: Weight = 0.01
-    """Weight of the adversarial term in the segmenter's loss (lambda_adv, as published)."""
+    """Weight of the adversarial term in the segmenter's loss (lambda_adv, as published by Dong)."""
+
+
+class LossSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the segmenter minimises on labelled images, and what it is pretrained on."""
+
+    loss: Literal["cross_entropy", "dice", "cross_entropy+dice"] = "cross_entropy"
+    """Segmentation loss."""
+
+    class_weights: Literal["none", "frequency"] = "none"
+    """frequency: a pixel counts as one over the pixels of its class in the image, the rarest class
+    as 1 (Livne)."""
+
+    border_weight: Weight = 0.0
+    """Additional weight of a pixel in a gap of no width between two objects (w0; Livne: about
+    10)."""
+
+    border_sigma: Rate = 5.0
+    """Width of a gap, in pixels, that still counts as narrow."""
+
+    triplet_weight: Weight = 0.0
+    """Weight of the triplet loss beside the segmentation loss (lambda_2 of Nelson)."""
+
+    triplets: Positive = 50
+    """Triplets of an image."""
+
+    triplet_margin: Rate = 0.2
+    """Margin of the triplet loss."""
+
+    triplet_positives: Literal["random", "boundary"] = "random"
+    """The positive of a triplet: any other pixel of the foreground (as published), or one of its
+    boundary."""
+
+    pretrain_epochs: Count = 0
+    """Epochs, before --epochs, of the segmenter alone on --pretrain-loss; optimisers and schedules
+    begin anew behind them."""
+
+    pretrain_loss: Literal["triplet", "cross_entropy", "dice"] = "triplet"
+    """Loss of the pretraining."""
+
+
+class GameSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What segmenter and discriminator play, and how strongly."""
+
+    game: Literal["truth-prediction", "annotated-unannotated", "nelson-as-coded"] = (
+        "truth-prediction"
+    )
+    """What the discriminator tells apart: true masks from predictions (Dong, Lalwani); predictions
+    for annotated images from those for unannotated ones (DAN, Nelson Eq. 2); or the first as in
+    Nelson's code, with its three mistakes, for comparison."""
+
+    adversarial_loss: Literal["non-saturating", "hinge", "least-squares"] = "non-saturating"
+    """Loss on the discriminator's verdicts."""
+
+    cue: Literal["probabilities", "straight-through", "smoothed", "noised"] = "probabilities"
+    """What the discriminator sees: probabilities against a one-hot truth (as published); the
+    hardened prediction, with the gradient of the soft one; or a truth that is smoothed, or noised,
+    by --cue-strength."""
+
+    cue_strength: Share = 0.1
+    """Share of a smoothed truth that is spread over all classes; largest share of noise in a
+    noised truth."""
+
+    adversarial_start: Positive = 1
+    """Epoch, the first is 1, in which the adversarial training begins."""
+
+    adversarial_ramp: Count = 0
+    """Epochs in which the adversarial weight grows by 1: lambda = --adversarial-weight + epoch /
+    this (Nelson Eq. 4); 0 leaves it constant."""
+
+    discriminator_steps: Positive = 1
+    """Steps of the discriminator for each one of the segmenter, on the same images."""
+
+    unlabelled_weight: Weight = 0.0
+    """Weight of the adversarial term on unlabelled images (lambda_2 of Lalwani), in
+    truth-prediction; in annotated-unannotated the adversarial weight itself counts there."""
+
+    unlabelled_start: Positive = 1
+    """Epoch in which unlabelled images come in."""
+
+    unlabelled_order: Literal["mixed", "stages"] = "mixed"
+    """mixed: labelled and unlabelled images in each step; stages: from --unlabelled-start on
+    unlabelled images alone, the discriminator frozen (Lalwani)."""
+
+
+Deformation = Literal["flips", "rotation", "quarters", "elastic"]
+
+
+class AugmentationSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How training images and masks are changed, anew in every epoch."""
+
+    flips: tuple[Literal["horizontal", "vertical"], ...] = ()
+    """Flips, each in half of the images."""
+
+    rotation: Annotated[float, Meta(ge=0, le=180)] = 0.0
+    """Largest rotation, in degrees, to either side; what comes in from outside is mirrored."""
+
+    quarters: Share = 0.0
+    """Share of the images that become one of their quarters, mirrored to full size (Livne)."""
+
+    elastic: Share = 0.0
+    """Share of the images that are deformed elastically (Simard, Livne)."""
+
+    elastic_alpha: tuple[Weight, Weight] = (0.0, 50.0)
+    """Least and largest strength of the deformation, in pixels (Livne: 0 50)."""
+
+    elastic_sigma: Rate = 4.0
+    """Smoothness of the deformation: sigma of the Gaussian, in pixels."""
+
+    curriculum: tuple[Deformation, ...] = ()
+    """Augmentations that begin only when the validation images pass --curriculum-iou (Livne:
+    elastic)."""
+
+    curriculum_iou: Share = 0.7
+    """Mean IoU of the validation images at which the curriculum goes on."""
+
+
+class PatchSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Training of a network of 64x64 patches, --backbone patches:dc_net (Ayush)."""
+
+    patches: Positive = 15000
+    """Patches in the training set, as many of each class."""
+
+    patch_dilation: Count = 3
+    """Background patches are centred further than this from the foreground, in pixels."""
+
+    patch_stride: Positive = 1
+    """Distance of the patches, in pixels, when a whole image is classified."""
+
+    generator: Literal["none", "deconvolution"] = "deconvolution"
+    """Where the patches of the class "fake" come from: a generator that is trained against the
+    network, or nowhere (the simple CNN of the comparison)."""
+
+    noise: Positive = 300
+    """Numbers that the generator starts from."""
 
 
 class ArchitectureSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -313,6 +501,9 @@ class SearchSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     flexvgg: FlexVGGSettings = FlexVGGSettings()
     concatenation_fcn: ConcatenationFCNSettings = ConcatenationFCNSettings()
     training: TrainingSettings = TrainingSettings()
+    loss: LossSettings = LossSettings()
+    game: GameSettings = GameSettings()
+    augmentation: AugmentationSettings = AugmentationSettings()
     architecture: ArchitectureSettings = ArchitectureSettings()
     run: RunSettings = RunSettings()
 
@@ -328,4 +519,8 @@ class RetrainSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     adversary: AdversarySettings = AdversarySettings()
     data: DataSettings = DataSettings()
     training: TrainingSettings = TrainingSettings()
+    loss: LossSettings = LossSettings()
+    game: GameSettings = GameSettings()
+    augmentation: AugmentationSettings = AugmentationSettings()
+    patches: PatchSettings = PatchSettings()
     run: RunSettings = RunSettings()
