@@ -19,7 +19,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -38,12 +38,18 @@ class UnrolledStep:
 
     With momentum mu and weight decay lambda, as SGD takes it (buffers b of the optimiser):
     w' = w - eta * (mu * b + grad_w L + lambda * w). Rate 0 unrolls nothing, which is the
-    first-order approximation.
+    first-order approximation; with None for a rate, eta is the optimiser's own at the time.
     """
 
-    rate: float
+    rate: float | None
     momentum: float = 0.0
     weight_decay: float = 0.0
+
+    def present_rate(self, optimizer: Optimizer) -> float:
+        """eta, next to the optimiser that takes the real steps."""
+        if self.rate is not None:
+            return self.rate
+        return float(optimizer.param_groups[0]["lr"])
 
     def displacement(
         self, weights: Sequence[Tensor], slopes: Gradient, optimizer: Optimizer
@@ -55,7 +61,7 @@ class UnrolledStep:
             if self.momentum:
                 buffer = optimizer.state.get(weight, {}).get("momentum_buffer")
                 move = move if buffer is None else move + self.momentum * buffer
-            moves.append(-self.rate * move)
+            moves.append(-self.present_rate(optimizer) * move)
         return moves
 
 
@@ -178,9 +184,34 @@ class Bilevel(Generic[Batch]):
         _step(group.optimizer, group.alphas, terms.total())
         return terms
 
-    def update_weights(self, train: Batch) -> dict[str, Tensor]:
-        """One optimiser step of each player in turn; its loss before the step, by name."""
-        return {player.name: self._update_player(player, train) for player in self.players}
+    def update_weights(self, train: Batch, order: Sequence[str] | None = None) -> dict[str, Tensor]:
+        """One optimiser step of each player in turn; its loss before its last step, by name.
+
+        Args:
+            train: the batch.
+            order: names of the players to move, each as often as it is named; by default each of
+                them once.
+        """
+        players = {player.name: player for player in self.players}
+        return {
+            name: self._update_player(players[name], train)
+            for name in (players if order is None else order)
+        }
+
+    def optimizers(self) -> dict[str, Optimizer]:
+        """Those of the weights by their player's name, those of alpha with ``_architecture``."""
+        players = {player.name: player.optimizer for player in self.players}
+        groups = {f"{group.name}_architecture": group.optimizer for group in self.groups}
+        return players | groups
+
+    def state(self) -> dict[str, Any]:
+        """What the engine remembers from step to step, as tensors and plain values."""
+        return {name: optimizer.state_dict() for name, optimizer in self.optimizers().items()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Become what `state` was taken from."""
+        for name, optimizer in self.optimizers().items():
+            optimizer.load_state_dict(state[name])
 
     def with_product(self, product: Product | None) -> Bilevel[Batch]:
         """The same game with another rule for the terms of the players that have one."""
@@ -231,7 +262,7 @@ class Bilevel(Generic[Batch]):
         product = player.product(
             lambda: player.loss(train), player.weights, vector, alphas, self.modules
         )
-        return scale(product, -player.unrolled.rate)
+        return scale(product, -player.unrolled.present_rate(player.optimizer))
 
     def _update_player(self, player: Player[Batch], train: Batch) -> Tensor:
         with self.autocast():

@@ -24,6 +24,7 @@ from nas.preparation import Data, open_data
 from nas.runs import RunFolder, atomic_write, unwritable
 from nas.scoring import case_confusions, predictions
 from nas.settings import RetrainSettings
+from nas.standardised import Standardised
 
 SHOWN_OF_EACH = 2
 
@@ -55,6 +56,8 @@ def load_segmenter(
     with torch.random.fork_rng(devices=[]):
         backbone = with_own_genotypes(settings, folder).backbone
         network = build_segmenter(backbone, channels, classes)
+    if settings.data.standardise != "none":
+        network = Standardised(network, torch.zeros(channels), torch.ones(channels))
     try:
         network.load_state_dict(state["weights"])
         epoch = int(state["epoch"])

@@ -40,6 +40,14 @@ TABLES: dict[Role, Mapping[str, tuple[str, str]]] = {
     "segmenter": SEGMENTERS,
     "discriminator": DISCRIMINATORS,
 }
+PATCH_NETWORKS = {
+    "patches:dc_net": (
+        "nas.segmenters.sliding:sliding_dc_net",
+        "DC-net on the patch around each pixel (Lahiri et al. 2017)",
+    ),
+}
+"""Segmenters that a retraining trains on patches, by name; see `nas.segmenters`."""
+
 OPTION_OF = {"segmenter": "--backbone", "discriminator": "--genotype or --discriminator"}
 """How a network of a role is named on the command line."""
 
@@ -165,6 +173,8 @@ def find_constructor(name: str, role: Role) -> Callable[..., nn.Module]:
             f"its genotype's file (NAME{GENOTYPE_SUFFIX}), which nas-derive writes."
         )
     table = TABLES[role]
+    if role == "segmenter":
+        table = {**table, **PATCH_NETWORKS}
     if name not in table:
         prefixes = ", ".join(f"{prefix}:" for prefix in libraries.PREFIXES)
         raise UsageError(

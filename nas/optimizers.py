@@ -10,22 +10,21 @@ from torch.optim import SGD, Adam, Optimizer
 from nas.bilevel import UnrolledStep
 from nas.settings import ArchitectureSettings, TrainingSettings
 
-SGD_MOMENTUM = 0.9
-
 
 def weight_optimizer(
     settings: TrainingSettings, weights: Sequence[nn.Parameter], rate: float
 ) -> Optimizer:
-    """Adam, or SGD with momentum 0.9, for the weights of one network."""
+    """Adam, or SGD with momentum, for the weights of one network."""
+    decay = settings.weight_decay
     if settings.optimizer == "sgd":
-        return SGD(weights, rate, momentum=SGD_MOMENTUM, weight_decay=settings.weight_decay)
-    return Adam(weights, rate, weight_decay=settings.weight_decay)
+        return SGD(weights, rate, momentum=settings.sgd_momentum, weight_decay=decay)
+    return Adam(weights, rate, betas=(settings.adam_beta1, 0.999), weight_decay=decay)
 
 
-def unrolled_step(settings: TrainingSettings, rate: float) -> UnrolledStep:
+def unrolled_step(settings: TrainingSettings, rate: float | None) -> UnrolledStep:
     """The virtual step of the weights: with momentum and weight decay where SGD trains them."""
     if settings.optimizer == "sgd":
-        return UnrolledStep(rate, SGD_MOMENTUM, settings.weight_decay)
+        return UnrolledStep(rate, settings.sgd_momentum, settings.weight_decay)
     return UnrolledStep(rate)
 
 

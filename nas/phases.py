@@ -12,15 +12,16 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 import search_spaces
-from nas.adversarial import AdversarialSegmentation, Segmentation
 from nas.bilevel import Bilevel, Group, Player
-from nas.data.batches import Batch
+from nas.data.batches import Batch, Samples
 from nas.devices import autocast, seeded
+from nas.games.adversarial import AdversarialSegmentation
+from nas.games.segmentation import Segmentation
+from nas.games.table import new_game
 from nas.optimizers import architecture_optimizer, unrolled_step, weight_optimizer
-from nas.preparation import Data, new_segmenter
+from nas.preparation import Data, new_segmenter, standardised
 from nas.products import Product, exact, finite_difference
 from nas.settings import ArchitectureSettings, SearchSettings
 from nas.supernets import SEARCHED_SEGMENTER, new_supernet, searched_networks, sees_image
@@ -59,21 +60,14 @@ class Phase:
         """Networks (alphas included) and optimisers."""
         return {
             "networks": {name: each.state_dict() for name, each in self._networks().items()},
-            "optimizers": {name: each.state_dict() for name, each in self.optimizers().items()},
+            "engine": self.engine.state(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Become what `state` was taken from."""
         for name, network in self._networks().items():
             network.load_state_dict(state["networks"][name])
-        for name, optimizer in self.optimizers().items():
-            optimizer.load_state_dict(state["optimizers"][name])
-
-    def optimizers(self) -> dict[str, Optimizer]:
-        """Those of the weights by their network's name, those of alpha with ``_architecture``."""
-        players = {player.name: player.optimizer for player in self.engine.players}
-        groups = {f"{group.name}_architecture": group.optimizer for group in self.engine.groups}
-        return players | groups
+        self.engine.restore(state["engine"])
 
     def _networks(self) -> dict[str, nn.Module]:
         networks = {"segmenter": self.game.segmenter}
@@ -86,7 +80,7 @@ def new_phase(
     roles: Sequence[Role],
     settings: SearchSettings,
     data: Data,
-    device: torch.device,
+    samples: Samples,
     found: Mapping[Role, Genotype],
 ) -> Phase:
     """A phase with freshly initialised networks.
@@ -95,17 +89,24 @@ def new_phase(
         roles: the networks searched in it.
         settings: of the search.
         data: of the search.
-        device: to compute on.
+        samples: its labelled images, on the device to compute on.
         found: genotypes that earlier phases have derived.
 
     Raises:
         UsageError: a network cannot be built.
     """
-    channels, classes = data.reader.channels, len(data.classes)
+    channels, classes, device = data.reader.channels, len(data.classes), samples.device
     supernets = {role: new_supernet(role, settings, channels, classes).to(device) for role in roles}
     segmenter = supernets.get("segmenter") or _segmenter(settings, channels, classes, found)
-    discriminator = supernets.get("discriminator")
-    game = _game(segmenter.to(device), discriminator, settings, classes)
+    game = new_game(
+        standardised(segmenter, settings.data, samples).to(device),
+        supernets.get("discriminator"),
+        classes,
+        sees_image(settings.space),
+        settings.training.adversarial_weight,
+        settings.game,
+        settings.loss,
+    )
     return Phase(game, _engine(game, supernets, settings, device), supernets)
 
 
@@ -118,45 +119,34 @@ def _segmenter(
         return search_spaces.build(found["segmenter"])
 
 
-def _game(
-    segmenter: nn.Module, discriminator: nn.Module | None, settings: SearchSettings, classes: int
-) -> Segmentation:
-    if discriminator is None:
-        return Segmentation(segmenter)
-    weight = settings.training.adversarial_weight
-    return AdversarialSegmentation(
-        segmenter, discriminator, classes, weight, sees_image(settings.space)
-    )
-
-
 def _engine(
     game: Segmentation,
     supernets: Mapping[Role, Supernet],
     settings: SearchSettings,
     device: torch.device,
 ) -> Bilevel[Batch]:
-    players, modules = [], [game.segmenter]
     rates = settings.training
+    weights = _weights("segmenter", game.segmenter, supernets)
+    loss = game.segmenter_loss
+    players = [_player("segmenter", weights, loss, rates.segmenter_lr, settings)]
+    modules = [game.segmenter]
     if isinstance(game, AdversarialSegmentation):
+        weights = _weights("discriminator", game.discriminator, supernets)
+        loss = game.discriminator_loss
+        players.append(_player("discriminator", weights, loss, rates.discriminator_lr, settings))
         modules.append(game.discriminator)
-        players = [
-            _player("segmenter", game.segmenter, game.segmenter_loss, rates.segmenter_lr, settings),
-            _player(
-                "discriminator",
-                game.discriminator,
-                game.discriminator_loss,
-                rates.discriminator_lr,
-                settings,
-            ),
-        ]
-    else:
-        loss = game.segmentation_loss
-        players = [_player("segmenter", game.segmenter, loss, rates.segmenter_lr, settings)]
     groups = [
         _group(role, supernet.alphas(), _objective(role, game, settings.architecture), settings)
         for role, supernet in supernets.items()
     ]
     return Bilevel(players, groups, modules, autocast(settings.run.precision, device))
+
+
+def _weights(
+    role: Role, network: nn.Module, supernets: Mapping[Role, Supernet]
+) -> list[nn.Parameter]:
+    """What a player trains: of a relaxed network all but alpha."""
+    return supernets[role].weights() if role in supernets else list(network.parameters())
 
 
 def _objective(
@@ -180,14 +170,13 @@ def _group(
 
 def _player(
     role: Role,
-    network: nn.Module,
+    weights: list[nn.Parameter],
     loss: Callable[[Batch], Tensor],
     rate: float,
     settings: SearchSettings,
 ) -> Player[Batch]:
     architecture = settings.architecture
-    weights = network.weights() if isinstance(network, Supernet) else list(network.parameters())
-    unrolled = 0.0 if architecture.order == "first" else architecture.unrolled_rate or rate
+    unrolled = 0.0 if architecture.order == "first" else architecture.unrolled_rate
     kept = architecture.product_for in ("both", role)
     return Player(
         role,
@@ -196,7 +185,7 @@ def _player(
         weight_optimizer(settings.training, weights, rate),
         unrolled_step(settings.training, unrolled),
         _product(architecture) if kept else None,
-        settings.training.clip_norm,
+        settings.training.clip_norm or None,
     )
 
 

@@ -53,13 +53,18 @@ PANELS: Mapping[str, Mapping[str, str]] = {
     "Losses": {
         "segmenter_loss": "segmenter",
         "discriminator_loss": "discriminator",
+        "pretraining_loss": "pretraining",
+        "generator_loss": "generator",
+        "val_loss": "segmentation, validation images",
         "segmenter_architecture_loss": "objective of the segmenter's alpha",
         "discriminator_architecture_loss": "objective of the discriminator's alpha",
     },
     "Discriminator's accuracy": {
-        "real_accuracy": "truth taken for truth",
-        "fake_accuracy": "prediction taken for prediction",
+        "real_accuracy": "real taken for real",
+        "fake_accuracy": "fake taken for fake",
     },
+    "What the discriminator goes by": {"by_softness": "softness", "by_shape": "shape"},
+    "Gradient of the adversarial term": {"gradient_ratio": "in parts of the segmentation loss's"},
     "Segmentation": {"mean_iou": "mean IoU"},
     "Second-order terms of the discriminator's alpha": {
         "discriminator_cosine_segmenter": "cosine, segmenter",

@@ -12,8 +12,8 @@ from torch.nn.functional import interpolate
 
 from nas import pictures
 from nas.data.batches import resize_image
-from nas.data.images import open_image
 from nas.data.sizes import parse_size
+from nas.data.unlabelled import read_file
 from nas.errors import DataError, RunError
 from nas.evaluate import TrainedSegmenter, load_segmenter
 from nas.runs import RunFolder, unwritable
@@ -49,7 +49,7 @@ def predict(
     segmenter = load_segmenter(settings, folder, channels, classes, device)
     size = parse_size(settings.data.image_size)
     for path in images:
-        image = open_image(path, channels, settings.data.white)
+        image = read_file(path, channels, settings.data)
         mask = predict_mask(segmenter, image, size)
         written, *shown = _names(path, out, overlays)
         _write_mask(mask, classes, written)

@@ -6,19 +6,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from nas.data.batches import Batch, Samples
 from nas.data.cases import Reader, Subset
+from nas.data.preprocessing import preprocessed
 from nas.data.readers import open_reader
 from nas.data.sizes import parse_size
 from nas.data.splits import Split, load_split, make_split, save_split
+from nas.data.unlabelled import Unlabelled, files_of, put_aside, read_file
 from nas.devices import seeded
 from nas.errors import DataError, UsageError
 from nas.networks import build_segmenter
 from nas.runs import RunFolder
-from nas.settings import DataSettings
+from nas.settings import DataSettings, GameSettings
+from nas.standardised import Standardised, channel_statistics
 from nas.traceless import without_trace
 from nas.tracking import reading_progress
 
@@ -28,11 +32,19 @@ SAME_MEAN = 5e-3
 
 @dataclass(frozen=True)
 class Data:
-    """The data of a run: reader, split, and the size at which the networks see it."""
+    """The data of a run.
+
+    Attributes:
+        reader: of its cases.
+        split: which of them are for what.
+        size: (height, width) in pixels at which the networks see them.
+        settings: by which it was opened.
+    """
 
     reader: Reader
     split: Split
     size: tuple[int, int]
+    settings: DataSettings = DataSettings()
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -44,6 +56,17 @@ class Data:
         """Group of each case."""
         return {case.id: case.group for case in self.reader.cases}
 
+    @property
+    def put_aside(self) -> tuple[str, ...]:
+        """The training images whose masks are not used."""
+        return put_aside(self.split.train, self.settings)
+
+    @property
+    def labelled(self) -> tuple[str, ...]:
+        """The training images with their masks."""
+        without = set(self.put_aside)
+        return tuple(case for case in self.split.train if case not in without)
+
     def samples(self, subset: Subset, device: torch.device) -> Samples:
         """The cases of a subset, to be kept on a device."""
         return Samples(self.reader, self.split.subset(subset), self.size, device)
@@ -51,13 +74,35 @@ class Data:
     def loaded(self, subset: Subset, device: torch.device) -> Samples:
         """As `samples`, with every file decoded now: a damaged one is found before training.
 
+        Of the training images, those whose masks are put aside are left out.
+
         Raises:
             DataError: a file cannot be read.
         """
+        ids = self.labelled if subset == "train" else self.split.subset(subset)
         with reading_progress(f"reading {subset} images") as progress:
-            samples = Samples(self.reader, self.split.subset(subset), self.size, device, progress)
+            samples = Samples(self.reader, ids, self.size, device, progress)
             samples.load()
         return samples
+
+    def unlabelled(self, device: torch.device) -> Unlabelled | None:
+        """The images without masks, decoded; None where there are none.
+
+        Raises:
+            DataError: a file cannot be read.
+        """
+        cases = {case.id: case for case in self.reader.cases}
+        aside = set(self.put_aside)
+        folder = self.settings.unlabelled
+        files = {str(path): path for path in files_of(folder)} if folder else {}
+
+        def read(name: str) -> np.ndarray:
+            if name in aside:
+                return self.reader.read_image(cases[name])
+            return read_file(files[name], self.reader.channels, self.settings)
+
+        names = [*self.put_aside, *files]
+        return Unlabelled(names, read, self.size, device) if names else None
 
 
 def open_data(settings: DataSettings, folder: RunFolder | None = None) -> Data:
@@ -68,13 +113,15 @@ def open_data(settings: DataSettings, folder: RunFolder | None = None) -> Data:
         UsageError: the settings contradict each other.
     """
     size = parse_size(settings.image_size)
-    reader = open_reader(settings)
+    reader = preprocessed(open_reader(settings), settings)
     if folder is not None and folder.split_file.exists():
-        return Data(reader, load_split(folder.split_file), size)
-    return Data(reader, make_split(reader, settings), size)
+        return Data(reader, load_split(folder.split_file), size, settings)
+    return Data(reader, make_split(reader, settings), size, settings)
 
 
-def record_data(folder: RunFolder, data: Data, *samples: Samples) -> None:
+def record_data(
+    folder: RunFolder, data: Data, *samples: Samples, unlabelled: Unlabelled | None = None
+) -> None:
     """Write the split and what the data is into a new run's folder; a resumed run compares them.
 
     Of the images and masks only their means are compared, to within `SAME_MEAN`.
@@ -83,12 +130,15 @@ def record_data(folder: RunFolder, data: Data, *samples: Samples) -> None:
         folder: of the run.
         data: the data of the run.
         samples: the cases that it trains or validates on.
+        unlabelled: the images without masks that it trains on.
 
     Raises:
         DataError: the data is not what the run began with.
         RunError: the folder cannot be written.
     """
     found = describe(data, *samples)
+    if unlabelled is not None:
+        found["means"] |= {name: [_mean(image)] for name, image in unlabelled.images.items()}
     known = folder.read_record().get("data")
     if known is None:
         save_split(data.split, folder.split_file)
@@ -132,11 +182,13 @@ def changes(known: dict[str, Any], found: dict[str, Any]) -> list[str]:
     return told
 
 
-def rehearse(loss: Callable[[Batch], object], modules: Sequence[nn.Module], batch: Batch) -> None:
+def rehearse(
+    losses: Sequence[Callable[[Batch], object]], modules: Sequence[nn.Module], batch: Batch
+) -> None:
     """Pass a batch through the networks; nothing of them changes.
 
     Args:
-        loss: passes the batch through all of the networks.
+        losses: pass the batch through the networks.
         modules: the networks.
         batch: one of the smallest of the training.
 
@@ -145,7 +197,8 @@ def rehearse(loss: Callable[[Batch], object], modules: Sequence[nn.Module], batc
     """
     try:
         with torch.no_grad(), without_trace(modules):
-            loss(batch)
+            for loss in losses:
+                loss(batch)
     except ValueError as error:
         height, width = batch.images.shape[2:]
         raise UsageError(
@@ -153,6 +206,26 @@ def rehearse(loss: Callable[[Batch], object], modules: Sequence[nn.Module], batc
             f"({str(error).rstrip('.')}): raise --image-size or --batch-size, or choose networks "
             "that are less deep."
         ) from error
+
+
+def check_unlabelled(data: DataSettings, game: GameSettings, unlabelled: Unlabelled | None) -> None:
+    """Refuse a game that needs images without masks where there are none, and images without use.
+
+    Raises:
+        UsageError: with what is missing, or of no use.
+    """
+    used = game.game == "annotated-unannotated" or game.unlabelled_weight > 0
+    if used and unlabelled is None:
+        option = "--unlabelled-weight" if game.unlabelled_weight else f"--game {game.game}"
+        raise UsageError(
+            f"{option} needs images without masks: name their folder by --unlabelled, or put masks "
+            "of training images aside by --unlabelled-images."
+        )
+    if data.unlabelled is not None and not used:
+        raise UsageError(
+            "--unlabelled names images that nothing would use: give --unlabelled-weight too, or "
+            "--game annotated-unannotated."
+        )
 
 
 def _mean(values: torch.Tensor) -> float:
@@ -163,3 +236,23 @@ def new_segmenter(backbone: str, channels: int, classes: int, seed: int) -> nn.M
     """A segmenter whose initial weights depend on its specification and the seed alone."""
     with seeded(seed, "segmenter"):
         return build_segmenter(backbone, channels, classes)
+
+
+def standardised(segmenter: nn.Module, settings: DataSettings, samples: Samples) -> nn.Module:
+    """The segmenter behind the standardisation that the settings ask for.
+
+    Args:
+        segmenter: images (N, C, H, W) to logits.
+        settings: of the data.
+        samples: the labelled training images, whose mean and standard deviation are taken.
+
+    Raises:
+        DataError: a channel has the same value everywhere.
+    """
+    if settings.standardise == "none":
+        return segmenter
+    try:
+        images = (samples.batch([case]).images[0] for case in samples.ids)
+        return Standardised(segmenter, *channel_statistics(images))
+    except ValueError as error:
+        raise DataError(f"--standardise set: {error}.") from error

@@ -2,35 +2,52 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor, nn
 
-from nas.adversarial import AdversarialSegmentation, Segmentation
+from nas.additions import Curriculum
 from nas.bilevel import Bilevel, Player, UnrolledStep
-from nas.data.batches import Batch, Batches
-from nas.devices import (
-    autocast,
-    derived_seed,
-    resolve_device,
-    seed_noise,
-    seeded,
-    set_threads,
-)
+from nas.criteria import pretraining_criterion, wants_weights
+from nas.data.batches import Batch, Samples
+from nas.devices import autocast, resolve_device, seed_noise, seeded, set_threads
 from nas.errors import UsageError
+from nas.games.adversarial import AdversarialSegmentation
+from nas.games.nelson_as_coded import NelsonAsCoded, UnclearedGradients
+from nas.games.segmentation import Segmentation
+from nas.games.table import new_game
+from nas.health import examine
+from nas.health_record import HealthRecord, examined_batches
 from nas.illustration import draw_curves, draw_retraining
-from nas.networks import build_discriminator, find_genotype
+from nas.networks import PATCH_NETWORKS, build_discriminator, find_genotype
 from nas.optimizers import weight_optimizer
 from nas.own_genotypes import keep_genotypes, named_networks, with_own_genotypes
-from nas.preparation import Data, new_segmenter, open_data, record_data, rehearse
+from nas.preparation import (
+    Data,
+    check_unlabelled,
+    new_segmenter,
+    open_data,
+    record_data,
+    rehearse,
+    standardised,
+)
+from nas.rates import EarlyStopping, RateSchedule, check_table
+from nas.relations import Relations
 from nas.runs import RunFolder, now
-from nas.scoring import discriminator_accuracy, score_segmenter
+from nas.scoring import score_segmenter, validation_loss
 from nas.settings import AdversarySettings, RetrainSettings
+from nas.specifications import parse_specification
 from nas.tracking import Tracker
 from nas.training import Training
+from nas.training_batches import check_augmentation, training_batches
 from search_spaces.cell_genotype import CellGenotype
 from search_spaces.parametric_genotypes import FlexVGGGenotype
+
+if TYPE_CHECKING:
+    from nas.patch_training import PatchStage
 
 STANDING_STILL = UnrolledStep(rate=0.0)
 
@@ -64,8 +81,6 @@ def resolve_adversary(settings: AdversarySettings) -> Adversary | None:
             "--discriminator none for the segmenter alone."
         )
     if named == "none":
-        if settings.discriminator_input is not None:
-            raise UsageError("--discriminator none sees nothing: leave out --discriminator-input.")
         return None
     genotype = find_genotype(named)
     sees_image = (
@@ -82,13 +97,16 @@ def run_retraining(settings: RetrainSettings, folder: RunFolder, resume: bool) -
     Raises:
         DataError, UsageError, RunError, TrainingError, Interrupted: see `nas.errors`.
     """
+    check_settings(settings)
     set_threads(settings.run.threads)
     data = open_data(settings.data, folder if resume else None)
-    stage = RetrainStage(settings, folder, data)
+    stage = _new_stage(settings, folder, data)
     if not resume:
         folder.begin(stage.kind, settings)
     with folder.locked():
-        record_data(folder, data, stage.train_samples, stage.val_samples)
+        record_data(
+            folder, data, stage.train_samples, stage.val_samples, unlabelled=stage.unlabelled
+        )
         folder.record(device=str(stage.train_samples.device), threads=torch.get_num_threads())
         keep_genotypes(stage.settings, folder)
         training = Training(stage, folder, settings.run.checkpoint_minutes)
@@ -96,11 +114,46 @@ def run_retraining(settings: RetrainSettings, folder: RunFolder, resume: bool) -
             training.resume()
         training.run()
         draw_curves(folder)
-        folder.record(finished=now(), seconds=training.position.seconds)
+        folder.record(
+            finished=now(), seconds=training.position.seconds, health=stage.health.summary()
+        )
+
+
+def _new_stage(
+    settings: RetrainSettings, folder: RunFolder, data: Data
+) -> RetrainStage | PatchStage:
+    if parse_specification(settings.backbone).name not in PATCH_NETWORKS:
+        return RetrainStage(settings, folder, data)
+    from nas.patch_training import PatchStage
+
+    return PatchStage(settings, folder, data)
+
+
+def check_settings(settings: RetrainSettings) -> None:
+    """Refuse settings that contradict each other.
+
+    Raises:
+        UsageError: with what contradicts what.
+    """
+    training, game = settings.training, settings.game
+    check_table(training)
+    check_augmentation(settings.augmentation)
+    if game.game != "nelson-as-coded":
+        return
+    coded = {
+        "--clip-norm 0": training.clip_norm == 0,
+        "--discriminator-steps 1": game.discriminator_steps == 1,
+        "--loss cross_entropy": settings.loss.loss == "cross_entropy"
+        and not (wants_weights(settings.loss) or settings.loss.triplet_weight),
+        "--unlabelled-weight 0": game.unlabelled_weight == 0,
+    }
+    for option, given in coded.items():
+        if not given:
+            raise UsageError(f"--game nelson-as-coded is as it was coded, which needs {option}.")
 
 
 class RetrainStage:
-    """One retraining, as a stage of training.
+    """One retraining, as a stage of training: a pretraining where one is asked for, then the game.
 
     Where the split has validation images, the segmenter kept for use is the one of the epoch with
     the best mean IoU on them; otherwise that of the last epoch.
@@ -113,47 +166,114 @@ class RetrainStage:
         self.folder = folder
         self.data = data
         self.adversary = resolve_adversary(settings.adversary)
-        self.epochs = settings.training.epochs
+        self.epochs = settings.loss.pretrain_epochs + settings.training.epochs
         device = resolve_device(settings.run.device)
         self.train_samples = data.loaded("train", device)
         self.val_samples = data.loaded("val", device)
-        seed = derived_seed(settings.run.seed, "weight batches")
-        self._batches = Batches(self.train_samples, settings.training.batch_size, seed)
-        self.steps = len(self._batches)
-        self.game = new_game(settings, self.adversary, data, device)
-        self.engine = new_engine(settings, self.game, device)
-        rehearse(
-            self.engine.players[0].loss, self.engine.modules, self._batches.batch(0, self.steps - 1)
+        self.unlabelled = data.unlabelled(device)
+        check_validation(settings, len(self.val_samples))
+        if self.adversary is not None:
+            check_unlabelled(settings.data, settings.game, self.unlabelled)
+        self._relations = Relations(settings.training.adversarial_weight, settings.game)
+        self._curriculum = Curriculum(settings.augmentation.curriculum_iou)
+        self._stopping = EarlyStopping(settings.training.early_stopping, settings.training.monitor)
+        self._batches = training_batches(
+            settings,
+            self.train_samples,
+            self.train_samples.ids,
+            "weight batches",
+            len(data.classes),
+            self.unlabelled,
+            self._curriculum,
         )
+        self.steps = len(self._batches)
+        self.game = _new_game(settings, self.adversary, data, self.train_samples, device)
+        self._enter(pretraining=settings.loss.pretrain_epochs > 0)
+        losses = [player.loss for player in new_engine(settings, self.game, device).players]
+        rehearse(losses, self.engine.modules, self._batches.batch(0, self.steps - 1))
         self._best = -1.0
+        self.health = HealthRecord()
         seed_noise(settings.run.seed)
 
+    def _enter(self, pretraining: bool) -> None:
+        """Build optimisers and schedules anew, for the pretraining or for the game."""
+        self._pretraining = pretraining
+        if pretraining:
+            self.engine = pretraining_engine(self.settings, self.game, self.train_samples.device)
+        else:
+            self.engine = new_engine(self.settings, self.game, self.train_samples.device)
+        optimizers = list(self.engine.optimizers().values())
+        self._schedule = RateSchedule(self.settings.training, optimizers)
+
     def step(self, epoch: int, step: int) -> dict[str, float]:
-        """One step of the segmenter, then one of the discriminator."""
-        losses = self.engine.update_weights(self._batches.batch(epoch, step))
+        """One step of the segmenter, then those of the discriminator."""
+        pretraining = epoch < self.settings.loss.pretrain_epochs
+        if pretraining != self._pretraining:
+            self._enter(pretraining)
+        order = None if pretraining else self._order(epoch)
+        losses = self.engine.update_weights(self._batches.batch(epoch, step), order)
         return {f"{name}_loss": loss.item() for name, loss in losses.items()}
 
+    def _order(self, epoch: int) -> tuple[str, ...]:
+        """The players of the epoch's steps, under its pressure."""
+        if not isinstance(self.game, AdversarialSegmentation):
+            return ("segmenter",)
+        moment = self._relations.at(epoch + 1 - self.settings.loss.pretrain_epochs)
+        self.game.pressure = moment.pressure
+        return moment.order
+
     def finish_epoch(self, epoch: int, tracker: Tracker) -> dict[str, float]:
-        """Score on the validation images, keep the segmenter if it is the best so far, draw."""
-        numbers: dict[str, float] = {}
-        validated = len(self.val_samples) > 0
-        if isinstance(self.game, AdversarialSegmentation):
-            numbers |= discriminator_accuracy(
-                self.game,
-                self.train_samples,
-                self.data.split.train,
-                self.settings.training.batch_size,
-            )
-        if validated:
-            scores = score_segmenter(self.game.segmenter, self.val_samples, self.data.classes)
-            numbers["mean_iou"] = scores.pooled.iou.mean or 0.0
-        if not validated or numbers["mean_iou"] > self._best:
-            self._best = numbers.get("mean_iou", self._best)
-            self._keep_segmenter(epoch)
+        """Score on the validation images, examine the discriminator, keep the best, draw."""
+        numbers = self._present() | self._validate()
+        if not self._pretraining:
+            numbers |= self._examine(epoch, tracker)
+            if numbers.get("mean_iou", 0.0) > self._best or not len(self.val_samples):
+                self._best = numbers.get("mean_iou", self._best)
+                self._keep_segmenter(epoch)
+            self._stopping.after_epoch(numbers.get(self.settings.training.monitor))
+        if self._curriculum.after_epoch(numbers.get("mean_iou")):
+            self._tell_curriculum(epoch, tracker)
+        self._schedule.after_epoch(numbers.get(self.settings.training.monitor))
         if epoch == 0:
             self._warn_of_another_split(tracker)
         draw_retraining(self, epoch, tracker)
         return numbers
+
+    def _tell_curriculum(self, epoch: int, tracker: Tracker) -> None:
+        later = self.settings.augmentation.curriculum
+        if later:
+            tracker.note(
+                f"Epoch {epoch + 1}: the validation images have passed a mean IoU of "
+                f"{self._curriculum.threshold:g}, so {', '.join(later)} of the curriculum begins."
+            )
+
+    def _present(self) -> dict[str, float]:
+        """The learning rates and the adversarial weight of the epoch."""
+        rates = {
+            f"{name}_lr": optimizer.param_groups[0]["lr"]
+            for name, optimizer in self.engine.optimizers().items()
+        }
+        if self._pretraining or not isinstance(self.game, AdversarialSegmentation):
+            return rates
+        return {**rates, "adversarial_weight": self.game.pressure.adversarial}
+
+    def _validate(self) -> dict[str, float]:
+        if not len(self.val_samples):
+            return {}
+        segmenter, samples = self.game.segmenter, self.val_samples
+        scores = score_segmenter(segmenter, samples, self.data.classes)
+        loss = validation_loss(segmenter, self.game.criterion, samples)
+        return {"mean_iou": scores.pooled.iou.mean or 0.0, "val_loss": loss}
+
+    def _examine(self, epoch: int, tracker: Tracker) -> dict[str, float]:
+        """The discriminator's health on some batches of the epoch, told where it is out of band."""
+        if not isinstance(self.game, AdversarialSegmentation) or "discriminator" not in self._order(
+            epoch
+        ):
+            return {}
+        health = examine(self.game, examined_batches(self._batches, epoch))
+        self.health.take(health, epoch, tracker)
+        return health.numbers()
 
     def _warn_of_another_split(self, tracker: Tracker) -> None:
         for role, specification in named_networks(self.settings).items():
@@ -171,45 +291,87 @@ class RetrainStage:
         self.folder.save_checkpoint("segmenter", "segmenter", state)
 
     def stop_reason(self) -> str | None:
-        """Nothing ends a retraining early."""
-        return None
+        """The validation images have not improved for as long as the settings allow."""
+        return self._stopping.stop_reason()
 
     def state(self) -> dict[str, Any]:
-        """Networks, optimisers and the best validation score."""
+        """Networks, engine, schedule, and what the validation images have said so far."""
         networks = {"segmenter": self.game.segmenter.state_dict()}
         if isinstance(self.game, AdversarialSegmentation):
             networks["discriminator"] = self.game.discriminator.state_dict()
-        optimizers = {each.name: each.optimizer.state_dict() for each in self.engine.players}
-        return {**networks, "optimizers": optimizers, "best": self._best}
+        return {
+            **networks,
+            "pretraining": self._pretraining,
+            "engine": self.engine.state(),
+            "schedule": self._schedule.state(),
+            "curriculum": self._curriculum.state(),
+            "stopping": self._stopping.state(),
+            "health": self.health.state(),
+            "best": self._best,
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Become what `state` was taken from."""
         self.game.segmenter.load_state_dict(state["segmenter"])
         if isinstance(self.game, AdversarialSegmentation):
             self.game.discriminator.load_state_dict(state["discriminator"])
-        for player in self.engine.players:
-            player.optimizer.load_state_dict(state["optimizers"][player.name])
+        self._enter(state["pretraining"])
+        self._schedule.restore(state["schedule"])
+        self.engine.restore(state["engine"])
+        self._curriculum.restore(state["curriculum"])
+        self._stopping.restore(state["stopping"])
+        self.health.restore(state["health"])
         self._best = state["best"]
 
 
-def new_game(
-    settings: RetrainSettings, adversary: Adversary | None, data: Data, device: torch.device
-) -> Segmentation | AdversarialSegmentation:
+def check_validation(settings: RetrainSettings, images: int) -> None:
+    """Refuse settings that watch validation images where there are none.
+
+    Args:
+        settings: of the retraining.
+        images: number of validation images.
+
+    Raises:
+        UsageError: names the option.
+    """
+    training = settings.training
+    watching = {
+        "--lr-schedule plateau": training.lr_schedule == "plateau",
+        "--early-stopping": training.early_stopping > 0,
+        "--curriculum": bool(settings.augmentation.curriculum),
+    }
+    for option, wanted in watching.items():
+        if wanted and not images:
+            raise UsageError(
+                f"{option} watches validation images, and there are none: set --val-images."
+            )
+
+
+def _new_game(
+    settings: RetrainSettings,
+    adversary: Adversary | None,
+    data: Data,
+    samples: Samples,
+    device: torch.device,
+) -> Segmentation:
     """The segmenter, and the discriminator if there is one, freshly initialised from the seed."""
     channels, classes = data.reader.channels, len(data.classes)
-    segmenter = new_segmenter(settings.backbone, channels, classes, settings.run.seed).to(device)
-    if adversary is None:
-        return Segmentation(segmenter)
-    with seeded(settings.run.seed, "discriminator"):
-        discriminator = build_discriminator(
-            adversary.specification, classes + channels * adversary.sees_image
-        )
-    return AdversarialSegmentation(
+    segmenter = new_segmenter(settings.backbone, channels, classes, settings.run.seed)
+    segmenter = standardised(segmenter, settings.data, samples).to(device)
+    discriminator = None
+    if adversary is not None:
+        with seeded(settings.run.seed, "discriminator"):
+            in_channels = classes + channels * adversary.sees_image
+            discriminator = build_discriminator(adversary.specification, in_channels).to(device)
+    sees_image = adversary is not None and adversary.sees_image
+    return new_game(
         segmenter,
-        discriminator.to(device),
+        discriminator,
         classes,
+        sees_image,
         settings.training.adversarial_weight,
-        adversary.sees_image,
+        settings.game,
+        settings.loss,
     )
 
 
@@ -218,26 +380,38 @@ def new_engine(
 ) -> Bilevel[Batch]:
     """The game without an upper level: one player, or two."""
     training = settings.training
-
-    def player(name: str, module: torch.nn.Module, loss: Any, rate: float) -> Player[Batch]:
-        weights = list(module.parameters())
-        optimizer = weight_optimizer(training, weights, rate)
-        return Player(name, weights, loss, optimizer, STANDING_STILL, None, training.clip_norm)
-
+    players = [_player(settings, "segmenter", game.segmenter, game.segmenter_loss)]
     modules = [game.segmenter]
     if isinstance(game, AdversarialSegmentation):
+        loss, rate = game.discriminator_loss, training.discriminator_lr
+        players.append(_player(settings, "discriminator", game.discriminator, loss, rate))
         modules.append(game.discriminator)
-        players = [
-            player("segmenter", game.segmenter, game.segmenter_loss, training.segmenter_lr),
-            player(
-                "discriminator",
-                game.discriminator,
-                game.discriminator_loss,
-                training.discriminator_lr,
-            ),
-        ]
-    else:
-        players = [
-            player("segmenter", game.segmenter, game.segmentation_loss, training.segmenter_lr)
-        ]
-    return Bilevel(players, [], modules, autocast(settings.run.precision, device))
+    kind = UnclearedGradients if isinstance(game, NelsonAsCoded) else Bilevel
+    return kind(players, [], modules, autocast(settings.run.precision, device))
+
+
+def pretraining_engine(
+    settings: RetrainSettings, game: Segmentation, device: torch.device
+) -> Bilevel[Batch]:
+    """The segmenter alone on the loss of the pretraining."""
+    criterion = pretraining_criterion(settings.loss)
+
+    def loss(batch: Batch) -> Tensor:
+        return criterion(game.logits(batch), batch)
+
+    player = _player(settings, "pretraining", game.segmenter, loss)
+    return Bilevel([player], [], [game.segmenter], autocast(settings.run.precision, device))
+
+
+def _player(
+    settings: RetrainSettings,
+    name: str,
+    network: nn.Module,
+    loss: Callable[[Batch], Tensor],
+    rate: float | None = None,
+) -> Player[Batch]:
+    training = settings.training
+    weights = list(network.parameters())
+    optimizer = weight_optimizer(training, weights, rate or training.segmenter_lr)
+    clip_norm = training.clip_norm or None
+    return Player(name, weights, loss, optimizer, STANDING_STILL, None, clip_norm)

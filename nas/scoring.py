@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nas.adversarial import AdversarialSegmentation
 from nas.data.batches import Batch, Samples, in_order
+from nas.games.segmentation import Criterion
 from nas.metrics.semantic import Counts, Scores, confusion_matrices, score
-from nas.traceless import without_trace
+from nas.modes import modes_kept
 
 
 @torch.no_grad()
@@ -49,17 +49,15 @@ def score_segmenter(
     return score(case_confusions(segmenter, samples, len(classes), ids), classes)
 
 
-def discriminator_accuracy(
-    game: AdversarialSegmentation, samples: Samples, ids: Sequence[str], batch_size: int
-) -> dict[str, float]:
-    """Share of truths and of predictions that the discriminator tells as what they are.
+@torch.no_grad()
+def validation_loss(segmenter: nn.Module, criterion: Criterion, samples: Samples) -> float:
+    """Mean over the samples of a segmentation loss, the segmenter in evaluation mode.
 
-    It judges as in training (batch statistics included), and nothing of it changes.
+    Its terms that look at weights or triplets, which only training batches have, see none.
     """
-    right: dict[str, list[Tensor]] = {"real_accuracy": [], "fake_accuracy": []}
-    with without_trace([game.segmenter, game.discriminator]):
-        for batch in in_order(samples, batch_size, ids):
-            real, fake = game.verdicts(batch)
-            right["real_accuracy"].append((real > 0).float().flatten())
-            right["fake_accuracy"].append((fake < 0).float().flatten())
-    return {name: float(torch.cat(verdicts).mean()) for name, verdicts in right.items()}
+    total = 0.0
+    with modes_kept(segmenter):
+        segmenter.eval()
+        for batch in in_order(samples, 4):
+            total += len(batch.ids) * criterion(segmenter(batch.images), batch).item()
+    return total / len(samples)

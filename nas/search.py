@@ -8,22 +8,32 @@ from typing import Any
 import msgspec
 import torch
 
-from nas.adversarial import AdversarialSegmentation
+from nas.additions import Curriculum
 from nas.bilevel import Group
-from nas.data.batches import Batch, Batches
+from nas.data.batches import Batch
 from nas.data.splits import divided_groups, halve
-from nas.devices import derived_seed, resolve_device, seed_noise, set_threads
+from nas.devices import resolve_device, seed_noise, set_threads
 from nas.diagnostics import second_order_diagnosis
 from nas.errors import UsageError
+from nas.games.adversarial import AdversarialSegmentation, Pressure
+from nas.health import examine
+from nas.health_record import HealthRecord, examined_batches
 from nas.illustration import draw_architecture_over_epochs, draw_curves, draw_search
 from nas.phases import new_phase, plan
-from nas.preparation import Data, open_data, record_data, rehearse
+from nas.preparation import Data, check_unlabelled, open_data, record_data, rehearse
+from nas.rates import RateSchedule, check_table
+from nas.relations import Moment, Relations
 from nas.runs import RunFolder, now, unwritable, versions, without_none
-from nas.scoring import discriminator_accuracy, score_segmenter
+from nas.scoring import score_segmenter
 from nas.settings import ArchitectureSettings, SearchSettings
 from nas.supernets import SEARCHED_SEGMENTER, check_spaces, searched_networks
 from nas.tracking import Tracker
 from nas.training import Training
+from nas.training_batches import (
+    check_augmentation,
+    held_out_batches,
+    training_batches,
+)
 from search_spaces import genotypes
 from search_spaces.description import Provenance, Role
 
@@ -43,7 +53,7 @@ def run_search(settings: SearchSettings, folder: RunFolder, resume: bool) -> Non
     if not resume:
         folder.begin(stage.kind, settings)
     with folder.locked():
-        record_data(folder, data, stage.samples)
+        record_data(folder, data, stage.samples, unlabelled=stage.unlabelled)
         folder.record(device=str(stage.samples.device), threads=torch.get_num_threads())
         training = Training(stage, folder, settings.run.checkpoint_minutes)
         if resume:
@@ -51,7 +61,9 @@ def run_search(settings: SearchSettings, folder: RunFolder, resume: bool) -> Non
         training.run()
         draw_curves(folder)
         draw_architecture_over_epochs(folder)
-        folder.record(finished=now(), seconds=training.position.seconds)
+        folder.record(
+            finished=now(), seconds=training.position.seconds, health=stage.health.summary()
+        )
 
 
 def check_settings(settings: SearchSettings) -> None:
@@ -77,6 +89,7 @@ def check_settings(settings: SearchSettings) -> None:
             "--schedule decoupled orders the search of two networks, and only one is searched: "
             f"leave it out, or search both (--backbone {SEARCHED_SEGMENTER} --space cell)."
         )
+    _check_game(settings)
     _check_objective(architecture)
     _check_products(architecture)
     if architecture.warmup_epochs >= settings.training.epochs:
@@ -85,6 +98,21 @@ def check_settings(settings: SearchSettings) -> None:
             f"{settings.training.epochs} epochs to search in: lower it or raise --epochs."
         )
     check_spaces(settings)
+
+
+def _check_game(settings: SearchSettings) -> None:
+    if settings.game.game == "nelson-as-coded":
+        raise UsageError(
+            "--game nelson-as-coded is a retraining for comparison: search with truth-prediction "
+            "or annotated-unannotated."
+        )
+    if settings.game.adversarial_start > settings.training.epochs:
+        raise UsageError(
+            f"--adversarial-start {settings.game.adversarial_start} is behind the last of "
+            f"{settings.training.epochs} epochs: the discriminator would never move."
+        )
+    check_table(settings.training)
+    check_augmentation(settings.augmentation)
 
 
 def _check_objective(architecture: ArchitectureSettings) -> None:
@@ -126,11 +154,27 @@ class SearchStage:
         self.epochs = settings.training.epochs * len(self._plan)
         self._device = resolve_device(settings.run.device)
         self.samples = data.loaded("train", self._device)
+        self.unlabelled = data.unlabelled(self._device)
+        if settings.space.space != "none":
+            check_unlabelled(settings.data, settings.game, self.unlabelled)
         self.weights_half, self.architecture_half = halve(
-            data.split.train, settings.data.split_seed, data.groups
+            data.labelled, settings.data.split_seed, data.groups
         )
-        self.weight_batches = self._shuffled(self.weights_half, "weight batches")
-        self.architecture_batches = self._shuffled(self.architecture_half, "architecture batches")
+        self._relations = Relations(settings.training.adversarial_weight, settings.game)
+        self._curriculum = Curriculum(settings.augmentation.curriculum_iou)
+        self.weight_batches = training_batches(
+            settings,
+            self.samples,
+            self.weights_half,
+            "weight batches",
+            len(data.classes),
+            self.unlabelled,
+            self._curriculum,
+        )
+        self.architecture_batches = held_out_batches(
+            settings, self.samples, self.architecture_half, "architecture batches", self.unlabelled
+        )
+        self.health = HealthRecord()
         self.steps = len(self.weight_batches)
         self.genotypes: dict[Role, genotypes.Genotype] = {}
         self._second_order_shares: dict[str, float] = {}
@@ -140,10 +184,13 @@ class SearchStage:
     def _enter_phase(self, number: int) -> None:
         self._phase_number = number
         self.phase = new_phase(
-            self._plan[number], self.settings, self.data, self._device, self.genotypes
+            self._plan[number], self.settings, self.data, self.samples, self.genotypes
         )
         self.game, self.engine = self.phase.game, self.phase.engine
-        rehearse(self.engine.players[0].loss, self.engine.modules, self._smallest_batch())
+        optimizers = [player.optimizer for player in self.engine.players]
+        self._schedule = RateSchedule(self.settings.training, optimizers)
+        losses = [player.loss for player in self.engine.players]
+        rehearse(losses, self.engine.modules, self._smallest_batch())
         self.genotypes |= self.phase.genotypes()
         self._stable_epochs = 0
 
@@ -153,17 +200,29 @@ class SearchStage:
         if phase != self._phase_number:
             self._enter_phase(phase)
         train = self.weight_batches.batch(epoch, step)
+        moment = self._present(within)
         numbers: dict[str, float] = {}
         if within >= self.settings.architecture.warmup_epochs:
-            numbers |= self._architecture_step(epoch * self.steps + step, train)
-        losses = self.engine.update_weights(train)
+            numbers |= self._architecture_step(epoch * self.steps + step, train, moment)
+        losses = self.engine.update_weights(train, moment.order)
         return numbers | {f"{name}_loss": loss.item() for name, loss in losses.items()}
 
-    def _architecture_step(self, count: int, train: Batch) -> dict[str, float]:
+    def _present(self, within: int) -> Moment:
+        """What an epoch of the phase, counted from 0, asks of both players."""
+        if not isinstance(self.game, AdversarialSegmentation):
+            return Moment(Pressure(0.0), 0)
+        moment = self._relations.at(within + 1)
+        self.game.pressure = moment.pressure
+        return moment
+
+    def _architecture_step(self, count: int, train: Batch, moment: Moment) -> dict[str, float]:
+        """Move the alpha of each network that trains at present."""
         place = divmod(count, len(self.architecture_batches))
         validation = self.architecture_batches.batch(*place)
         numbers: dict[str, float] = {}
         for group in self.engine.groups:
+            if group.name not in moment.order:
+                continue
             numbers |= self._diagnose(group, count, train, validation)
             terms = self.engine.update_architecture(group, train, validation)
             numbers[f"{group.name}_architecture_loss"] = terms.objective.item()
@@ -187,7 +246,10 @@ class SearchStage:
         self.genotypes |= self.phase.genotypes()
         self._save_genotypes(epoch + 1)
         within = epoch - self._phase_number * self.settings.training.epochs
-        searched = within >= self.settings.architecture.warmup_epochs
+        warm = within >= self.settings.architecture.warmup_epochs
+        searched = warm and all(
+            role in self._present(within).order for role in self.phase.supernets
+        )
         same = searched and all(
             genotypes.same_architecture(previous[role], self.genotypes[role]) for role in previous
         )
@@ -200,18 +262,22 @@ class SearchStage:
         scores = score_segmenter(
             self.game.segmenter, self.samples, self.data.classes, self.architecture_half
         )
-        return {
-            "mean_iou": scores.pooled.iou.mean or 0.0,
-            **self._accuracy(),
-            "stable_epochs": self._stable_epochs,
-        }
+        mean_iou = scores.pooled.iou.mean or 0.0
+        numbers = {"mean_iou": mean_iou, **self._examine(epoch, within, tracker)}
+        self._curriculum.after_epoch(mean_iou)
+        self._schedule.after_epoch(mean_iou)
+        return {**numbers, "stable_epochs": self._stable_epochs}
 
-    def _accuracy(self) -> dict[str, float]:
-        if not isinstance(self.game, AdversarialSegmentation):
+    def _examine(self, epoch: int, within: int, tracker: Tracker) -> dict[str, float]:
+        """The discriminator's health on the architecture half, told where it is out of band."""
+        if (
+            not isinstance(self.game, AdversarialSegmentation)
+            or not self._present(within).discriminator_steps
+        ):
             return {}
-        return discriminator_accuracy(
-            self.game, self.samples, self.architecture_half, self.settings.training.batch_size
-        )
+        health = examine(self.game, examined_batches(self.architecture_batches, 0))
+        self.health.take(health, epoch, tracker)
+        return health.numbers()
 
     def _note_divided_groups(self, tracker: Tracker) -> None:
         halves = self.weights_half, self.architecture_half
@@ -264,6 +330,9 @@ class SearchStage:
                 for role, genotype in self.genotypes.items()
             },
             "stable_epochs": self._stable_epochs,
+            "schedule": self._schedule.state(),
+            "curriculum": self._curriculum.state(),
+            "health": self.health.state(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -278,10 +347,9 @@ class SearchStage:
         self.phase.restore(state)
         self.genotypes |= found
         self._stable_epochs = state["stable_epochs"]
-
-    def _shuffled(self, ids: tuple[str, ...], purpose: str) -> Batches:
-        seed = derived_seed(self.settings.run.seed, purpose)
-        return Batches(self.samples, self.settings.training.batch_size, seed, ids)
+        self._schedule.restore(state["schedule"])
+        self._curriculum.restore(state["curriculum"])
+        self.health.restore(state["health"])
 
     def _smallest_batch(self) -> Batch:
         halves = (self.weight_batches, self.architecture_batches)

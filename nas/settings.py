@@ -74,8 +74,8 @@ class DataSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     unlabelled_images: Count = 0
     """So many of the training images are used without their masks."""
 
-    image_channel: Literal["red", "green", "blue"] | None = None
-    """Read this channel of RGB images alone, as grey."""
+    image_channel: Literal["all", "red", "green", "blue"] = "all"
+    """Read all channels, or one of RGB images alone, as grey."""
 
     clahe_clip: Weight = 0.0
     """Clip limit of a contrast-limited adaptive histogram equalisation, a share in (0, 1] (0.01 is
@@ -102,6 +102,10 @@ class SpaceSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     discriminator_input: Literal["map", "map+image"] = "map"
     """What the discriminator sees: the class map alone (as published), or with the image."""
+
+    verdict: Literal["image", "pixel"] = "image"
+    """What the discriminator of --space cell judges: the image as a whole (as published), or each
+    pixel of it (as Lalwani's)."""
 
 
 class CellSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -468,6 +472,9 @@ class RunSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     config: Path | None = None
     """TOML file with settings; options on the command line override it."""
+
+    variant: tuple[str, ...] = ()
+    """Tables [variants.NAME] of --config to lay over its settings, in this order."""
 
     seed: Count = 0
     """Seed of the initial weights, the order of the images and all noise."""

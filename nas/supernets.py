@@ -124,6 +124,7 @@ def _cell(settings: SearchSettings, in_channels: int) -> CellSupernet:
         normalisation=settings.space.normalisation,
         stem_multiplier=cell.stem_multiplier,
         sees_image=sees_image(settings.space),
+        ends="pixel_discriminator" if settings.space.verdict == "pixel" else "discriminator",
     )
     supernet.recompute = cell.recompute_cells
     return supernet

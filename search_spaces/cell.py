@@ -141,12 +141,21 @@ class CellStack(nn.Module):
         self.bottom = linear(style.normalisation, last, outputs)
 
     def stack(self, images: Tensor, probabilities: Mapping[CellKind, tuple[Tensor, ...]]) -> Tensor:
-        """Logits (N, outputs); ``probabilities`` holds what the cells of each kind are given."""
+        """Logits (N, outputs), or (N, outputs, H, W) of a discriminator of pixels.
+
+        The latter come from the last cell's positions, between which they are bilinear.
+        ``probabilities`` holds what the cells of each kind are given.
+        """
         before = last = self.head(images.contiguous(memory_format=_memory_format(images)))
         for letter, cell in zip(self.network.layout, self.cells, strict=True):
             before, last = last, self._run(cell, before, last, *probabilities[KINDS[letter]])
-        if self.network.ends == "discriminator":
+        if self.network.ends != "classifier":
             last = functional.relu(last)
+        if self.network.ends == "pixel_discriminator":
+            verdicts = self.bottom(last.movedim(1, -1)).movedim(-1, 1)
+            return functional.interpolate(
+                verdicts, size=images.shape[2:], mode="bilinear", align_corners=False
+            )
         return self.bottom(last.mean(dim=(2, 3)))
 
     def _run(self, cell: nn.Module, *inputs: Tensor) -> Tensor:
@@ -162,7 +171,7 @@ class CellNetwork(CellStack):
     Args:
         genotype: its cells and how they are stacked.
         in_channels: channels of the images, >= 1.
-        outputs: logits for each image.
+        outputs: logits for each image, or pixel.
         affine: norm layers in cells have a learned scale and shift.
         pool_norm: a norm layer stands behind each pooling.
     """
@@ -190,7 +199,7 @@ class CellNetwork(CellStack):
         super().__init__(genotype.network, in_channels, outputs, style, make_cell)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits (N, outputs) of images (N, in_channels, H, W)."""
+        """Logits, see `stack`, of images (N, in_channels, H, W)."""
         return self.stack(images, {"normal": (), "reduction": ()})
 
 
@@ -257,7 +266,7 @@ class CellSupernet(CellStack, Supernet):
         self.alpha = ArchitectureParameters(nodes, len(operations), generator)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits (N, outputs) of images (N, in_channels, H, W)."""
+        """Logits, see `stack`, of images (N, in_channels, H, W)."""
         probabilities = self.alpha.probabilities()
         return self.stack(images, {kind: (rows,) for kind, rows in probabilities.items()})
 
@@ -302,4 +311,4 @@ def _head(ends: Ends, in_channels: int, out_channels: int, style: Style) -> nn.S
         conv2d(style.normalisation, in_channels, out_channels, 3, padding=1),
         replace(style, affine=True).norm(out_channels),
     )
-    return head.append(nn.MaxPool2d(2)) if ends == "discriminator" else head
+    return head if ends == "classifier" else head.append(nn.MaxPool2d(2))

@@ -40,7 +40,7 @@ INPUTS = 2
 """Every cell has two input nodes, 0 (the cell before the last) and 1 (the last cell)."""
 
 CellKind: TypeAlias = Literal["normal", "reduction"]
-Ends: TypeAlias = Literal["discriminator", "classifier"]
+Ends: TypeAlias = Literal["discriminator", "pixel_discriminator", "classifier"]
 
 
 class Edge(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -138,7 +138,8 @@ class Network(Struct, frozen=True, forbid_unknown_fields=True):
     spatial size and doubles the channels. The head makes ``stem_multiplier * channels`` channels.
     ``sees_image`` says whether the network gets the image beside the segmentation map.
     ``ends`` decides what stands before the first and behind the last cell:
-    "discriminator" as in Dong et al. 2019, "classifier" as in DARTS on CIFAR.
+    "discriminator" as in Dong et al. 2019, one verdict per image; "pixel_discriminator" the same
+    without the average, one verdict per pixel; "classifier" as in DARTS on CIFAR.
     ``in_channels`` (None where it is not known) and ``outputs`` are those of the network.
     """
 

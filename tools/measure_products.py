@@ -19,13 +19,14 @@ from pathlib import Path
 
 import torch
 
-from nas.adversarial import AdversarialSegmentation
 from nas.cli.common import checked
+from nas.games.adversarial import AdversarialSegmentation
 from nas.gradients import cosine, norm
+from nas.health import examine
+from nas.health_record import examined_batches
 from nas.preparation import open_data
 from nas.products import exact, finite_difference
 from nas.runs import RunFolder
-from nas.scoring import discriminator_accuracy
 from nas.search import SearchStage
 from nas.settings import (
     CellSettings,
@@ -103,7 +104,9 @@ def measure(
     for step in range(arguments.steps):
         stage.engine.update_weights(stage.weight_batches.batch(*divmod(step, stage.steps)))
     assert isinstance(stage.game, AdversarialSegmentation)
-    accuracy = discriminator_accuracy(stage.game, stage.samples, stage.architecture_half, 4)
+    examined = examined_batches(stage.architecture_batches, 0)
+    health = examine(stage.game, examined).numbers()
+    accuracy = {name: health[name] for name in ("real_accuracy", "fake_accuracy")}
     samples = [compare(stage, count) for count in range(arguments.batches)]
     merged = {key: statistics.median(sample[key] for sample in samples) for key in samples[0]}
     return {**accuracy, **merged}

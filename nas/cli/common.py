@@ -39,7 +39,9 @@ _MARKERS = (
     tyro.conf.FlagCreatePairsOff,
 )
 SHARED_TABLES = set(SearchSettings.__struct_fields__) | set(RetrainSettings.__struct_fields__)
-CHANGEABLE_ON_RESUME = ("run_dir", "resume", "config", "device", "threads", "checkpoint_minutes")
+NOT_KEPT = {"run_dir": None, "resume": False, "config": None, "variant": ()}
+"""Settings of a command that are none of the run, with the values in their place."""
+CHANGEABLE_ON_RESUME = (*NOT_KEPT, "device", "threads", "checkpoint_minutes")
 
 
 def parse(kind: type[Settings], command: str, arguments: Sequence[str] | None = None) -> Settings:
@@ -49,9 +51,17 @@ def parse(kind: type[Settings], command: str, arguments: Sequence[str] | None = 
         UsageError: the file cannot be read, or a value is out of its range.
     """
     given = _arguments(arguments)
-    config = _value_of("--config", given)
-    default = _configured(kind, Path(config)) if config else None
-    return checked(_parse(kind, command, given, default))
+    return checked(_parse(kind, command, given, _default(kind, given)))
+
+
+def _default(kind: type[Settings], given: Sequence[str]) -> Settings | None:
+    """The settings of the file that the arguments name, with the variants that they name."""
+    config, variants = _value_of("--config", given), _values_of("--variant", given)
+    if config is not None:
+        return _configured(kind, Path(config), variants)
+    if variants:
+        raise UsageError("--variant names tables of a --config FILE, and no file is given.")
+    return None
 
 
 def parse_run(
@@ -69,12 +79,12 @@ def parse_run(
     return _anchored(parse(kind, command, given))
 
 
-def _configured(kind: type[Settings], path: Path) -> Settings:
+def _configured(kind: type[Settings], path: Path, variants: Sequence[str]) -> Settings:
     """Settings from a file; what is required and not in it stays open for the command line.
 
     One file may serve several commands: tables that only another command has are passed over.
     """
-    tables = read_toml(path)
+    tables = with_variants(read_toml(path), variants, path)
     fields = {field.name: field for field in msgspec.structs.fields(kind)}
     unknown = set(tables) - set(fields) - SHARED_TABLES
     if unknown:
@@ -82,7 +92,7 @@ def _configured(kind: type[Settings], path: Path) -> Settings:
             f"{path}: {', '.join(sorted(unknown))} is neither a setting nor a table; expected "
             f"{', '.join(sorted(set(fields) | SHARED_TABLES))}."
         )
-    for option in ("resume", "config"):
+    for option in ("resume", "config", "variant"):
         if isinstance(tables.get("run"), dict) and tables["run"].get(option):
             raise UsageError(f"{path}: run.{option} belongs on the command line, as --{option}.")
     values = {}
@@ -95,14 +105,43 @@ def _configured(kind: type[Settings], path: Path) -> Settings:
     return kind(**values)
 
 
+def with_variants(tables: Mapping[str, Any], names: Sequence[str], path: Path) -> dict[str, Any]:
+    """The tables of a settings file with those of its variants laid over them, one by one.
+
+    Args:
+        tables: of the file; ``variants`` and ``grid`` are no settings, and left out.
+        names: of the variants.
+        path: of the file.
+
+    Raises:
+        UsageError: the file has no variant of a name.
+    """
+    settings = {name: table for name, table in tables.items() if name not in ("variants", "grid")}
+    variants = tables.get("variants", {})
+    for name in names:
+        if name not in variants:
+            raise UsageError(
+                f"{path} has no variant {name!r}; it has {', '.join(variants) or 'none'}."
+            )
+        settings = _laid_over(settings, variants[name])
+    return settings
+
+
+def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for name, value in above.items():
+        both = isinstance(value, dict) and isinstance(merged.get(name), dict)
+        merged[name] = _laid_over(merged[name], value) if both else value
+    return merged
+
+
 def _resumed(kind: type[Settings], command: str, given: Sequence[str]) -> Settings:
     path = _value_of("--run-dir", given)
     if path is None:
         raise UsageError("--resume needs --run-dir DIR, the folder of the run to go on with.")
     folder = RunFolder.open(Path(path), command.removeprefix("nas-"))
     started = folder.read_settings(kind)
-    config = _value_of("--config", given)
-    default = _configured(kind, Path(config)) if config else started
+    default = _default(kind, given) or started
     wanted = _anchored(checked(_parse(kind, command, given, default)))
     for name, (before, now) in _differences(started, wanted).items():
         raise RunError(
@@ -116,7 +155,9 @@ def _anchored(settings: Any) -> Any:
     """The settings with absolute paths, so that a run can be used from any folder."""
     changed: dict[str, Any] = {
         "backbone": _anchored_genotype(settings.backbone),
-        "data": _with_each(settings.data, ("data_root", "groups", "split"), _absolute),
+        "data": _with_each(
+            settings.data, ("data_root", "groups", "split", "unlabelled"), _absolute
+        ),
     }
     if isinstance(settings, RetrainSettings):
         adversary = _with_each(settings.adversary, ("discriminator",), _anchored_genotype)
@@ -197,8 +238,15 @@ def prepare_run_folder(settings: Any, suggestion: Path) -> tuple[Any, RunFolder]
     folder = RunFolder(run.run_dir or suggestion)
     if not run.resume:
         folder.refuse_run()
-    kept = msgspec.structs.replace(run, run_dir=None, config=None, resume=False)
+    kept = msgspec.structs.replace(run, **NOT_KEPT)
     return msgspec.structs.replace(settings, run=kept), folder
+
+
+def tell_health(folder: RunFolder) -> None:
+    """Print how the discriminator of a run has fared, where there was one."""
+    summary = folder.read_record().get("health")
+    if summary:
+        print(summary)
 
 
 def main(command: str, action: Callable[[], None]) -> NoReturn:
@@ -261,6 +309,20 @@ def _value_of(option: str, given: Sequence[str]) -> str | None:
         if argument.startswith(f"{option}="):
             return argument.removeprefix(f"{option}=")
     return None
+
+
+def _values_of(option: str, given: Sequence[str]) -> tuple[str, ...]:
+    """The values behind an option that takes several."""
+    values: list[str] = []
+    taking = False
+    for argument in given:
+        if argument.startswith("--"):
+            name, equals, value = argument.partition("=")
+            taking = name == option
+            values += [value] if taking and equals else []
+        elif taking:
+            values.append(argument)
+    return tuple(values)
 
 
 def check_writable(path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 
 from nas.cli.common import main as run_command
-from nas.cli.common import parse_run, prepare_run_folder, refuse_unused
+from nas.cli.common import parse_run, prepare_run_folder, refuse_unused, tell_health
 from nas.runs import new_run_path
 from nas.settings import RetrainSettings
 
@@ -26,6 +26,7 @@ def retrain() -> None:
     resume = settings.run.resume
     settings, folder = prepare_run_folder(settings, suggestion)
     run_retraining(settings, folder, resume)
+    tell_health(folder)
     print(f"Done. The segmenter is {folder.checkpoint('segmenter')}")
     print(f"Next: nas-evaluate {shlex.quote(str(folder.path))}")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 
 from nas.cli.common import main as run_command
-from nas.cli.common import parse_run, prepare_run_folder, refuse_unused
+from nas.cli.common import parse_run, prepare_run_folder, refuse_unused, tell_health
 from nas.runs import RunFolder, new_run_path
 from nas.settings import SearchSettings
 
@@ -25,6 +25,7 @@ def search() -> None:
     resume = settings.run.resume
     settings, folder = prepare_run_folder(settings, suggestion)
     run_search(settings, folder, resume)
+    tell_health(folder)
     say_next(folder)
 
 

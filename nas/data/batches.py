@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -15,11 +15,24 @@ from nas.errors import DataError
 
 
 class Batch(NamedTuple):
-    """Images (N, C, H, W) float32 in [0, 1], labels (N, H, W) int64 class indices, case ids."""
+    """Labelled images, and what a training may want beside them.
+
+    Attributes:
+        images: (N, C, H, W) float32 in [0, 1].
+        labels: (N, H, W) int64 class indices.
+        ids: of the cases.
+        weights: (N, H, W) float32, what each pixel counts; None where all count 1.
+        triplets: (M, 3) int64, flat indices into N * H * W of anchor, positive and negative; None
+            where there is no triplet loss.
+        unlabelled: (M, C, H, W) float32 in [0, 1], images without truth; None where there are none.
+    """
 
     images: torch.Tensor
     labels: torch.Tensor
     ids: tuple[str, ...]
+    weights: torch.Tensor | None = None
+    triplets: torch.Tensor | None = None
+    unlabelled: torch.Tensor | None = None
 
 
 def resize_image(image: np.ndarray, size: tuple[int, int]) -> torch.Tensor:
@@ -116,52 +129,98 @@ class Samples:
         return pixels, resize_mask(mask, self.size).to(self.device)
 
 
-class Batches:
-    """Shuffled batches for training, a pure function of seed, epoch and step.
+class Shuffled:
+    """Parts of a list in random order, a pure function of seed, epoch and step.
 
-    Every epoch shows every case once. The last batch is short where the number of cases is
-    not a multiple of the batch size; a last batch of one image joins the one before, since
-    batch norm learns nothing from it.
+    Every epoch has every name once. The last part is short where their number is no multiple of
+    the size; a last part of one joins the one before, since batch norm learns nothing from it.
+
+    Args:
+        names: what is shuffled, one or more.
+        size: names in a part, 1 or more.
+        seed: seed of the order.
+    """
+
+    def __init__(self, names: Sequence[str], size: int, seed: int) -> None:
+        self._names = tuple(names)
+        self._size = size
+        self._seed = seed
+
+    def __len__(self) -> int:
+        """Parts of an epoch."""
+        return len(self._bounds()) - 1
+
+    def _bounds(self) -> list[int]:
+        count = len(self._names)
+        bounds = [*range(0, count, self._size), count]
+        lonely = bounds[-1] - bounds[-2] == 1
+        if lonely and self._size > 1 and len(bounds) > 2:
+            del bounds[-2]
+        return bounds
+
+    def order(self, epoch: int) -> tuple[str, ...]:
+        """The names in the order of the epoch."""
+        generator = torch.Generator().manual_seed(stable_seed(self._seed, epoch))
+        permutation = torch.randperm(len(self._names), generator=generator)
+        return tuple(self._names[i] for i in permutation.tolist())
+
+    def part(self, epoch: int, step: int) -> tuple[str, ...]:
+        """Part number ``step`` of an epoch; both count from 0.
+
+        Raises:
+            IndexError: the epoch has fewer parts.
+        """
+        if not 0 <= step < len(self):
+            raise IndexError(f"step {step} of an epoch of {len(self)} steps")
+        bounds = self._bounds()
+        return self.order(epoch)[bounds[step] : bounds[step + 1]]
+
+
+class Addition(Protocol):
+    """What is done to a training batch before a network sees it."""
+
+    def __call__(self, batch: Batch, epoch: int, step: int) -> Batch:
+        """The batch with something changed or added, a pure function of seed, epoch and step."""
+
+
+class Batches:
+    """Shuffled batches for training, in the order of `Shuffled`.
 
     Args:
         samples: the cases in memory.
         batch_size: images per batch, 1 or more.
         seed: seed of the order.
         ids: the part of the samples that is shown; all by default.
+        additions: done to every batch, one after the other.
 
     Raises:
         DataError: there is no case, or the batch size is below 1.
     """
 
     def __init__(
-        self, samples: Samples, batch_size: int, seed: int, ids: Sequence[str] | None = None
+        self,
+        samples: Samples,
+        batch_size: int,
+        seed: int,
+        ids: Sequence[str] | None = None,
+        additions: Sequence[Addition] = (),
     ) -> None:
-        self._ids = samples.ids if ids is None else tuple(ids)
-        if not self._ids or batch_size < 1:
+        names = samples.ids if ids is None else tuple(ids)
+        if not names or batch_size < 1:
             raise DataError(
-                f"Batches of {batch_size} from {len(self._ids)} images: both must be 1 or more."
+                f"Batches of {batch_size} from {len(names)} images: both must be 1 or more."
             )
         self._samples = samples
-        self._batch_size = batch_size
-        self._seed = seed
+        self._shuffled = Shuffled(names, batch_size, seed)
+        self._additions = additions
 
     def __len__(self) -> int:
         """Steps per epoch."""
-        return len(self._bounds()) - 1
-
-    def _bounds(self) -> list[int]:
-        count = len(self._ids)
-        bounds = [*range(0, count, self._batch_size), count]
-        lonely = bounds[-1] - bounds[-2] == 1
-        if lonely and self._batch_size > 1 and len(bounds) > 2:
-            del bounds[-2]
-        return bounds
+        return len(self._shuffled)
 
     def order(self, epoch: int) -> tuple[str, ...]:
         """The cases in the order in which the epoch shows them."""
-        generator = torch.Generator().manual_seed(_stable_seed(self._seed, epoch))
-        permutation = torch.randperm(len(self._ids), generator=generator)
-        return tuple(self._ids[i] for i in permutation.tolist())
+        return self._shuffled.order(epoch)
 
     def batch(self, epoch: int, step: int) -> Batch:
         """Batch number ``step`` of an epoch; both count from 0.
@@ -169,13 +228,13 @@ class Batches:
         Raises:
             IndexError: the epoch has fewer steps.
         """
-        if not 0 <= step < len(self):
-            raise IndexError(f"step {step} of an epoch of {len(self)} steps")
-        bounds = self._bounds()
-        return self._samples.batch(self.order(epoch)[bounds[step] : bounds[step + 1]])
+        batch = self._samples.batch(self._shuffled.part(epoch, step))
+        for addition in self._additions:
+            batch = addition(batch, epoch, step)
+        return batch
 
 
-def _stable_seed(*numbers: int) -> int:
+def stable_seed(*numbers: int) -> int:
     """A seed of 63 bits, far from those of neighbouring numbers, equal on every machine."""
     digest = hashlib.sha256(":".join(str(number) for number in numbers).encode()).digest()
     return int.from_bytes(digest[:8], "little") >> 1

@@ -15,9 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam
 
-from nas.adversarial import AdversarialSegmentation
 from nas.bilevel import Bilevel, Group, Player, UnrolledStep
 from nas.data.batches import Batch
+from nas.games.adversarial import Pressure
+from nas.games.truth_prediction import TruthAgainstPrediction
 from nas.products import finite_difference
 from search_spaces.cell import CellSupernet
 from search_spaces.cell_genotype import Edge
@@ -59,7 +60,7 @@ def strongest_edge(shift: int, operations: tuple[str, ...]) -> Edge:
         2, channels=8, layout="N", nodes=1, operations=operations, normalisation="none"
     )
     forger = Forger()
-    game = AdversarialSegmentation(forger, supernet, classes=2, adversarial_weight=0.0)
+    game = TruthAgainstPrediction(forger, supernet, 2, Pressure(0.0))
     weights, scale = supernet.weights(), [forger.scale]
     engine = Bilevel(
         players=[

@@ -135,10 +135,10 @@ def test_a_rehearsal_leaves_no_trace_and_speaks(discs: Callable[..., Data]) -> N
     before = {name: value.clone() for name, value in network.state_dict().items()}
     random = torch.get_rng_state()
     batch = discs().loaded("train", CPU).batch(["case0"])
-    rehearse(lambda each: network(each.images), [network], batch)
+    rehearse([lambda each: network(each.images)], [network], batch)
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     assert torch.equal(torch.get_rng_state(), random)
 
     pooled = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.BatchNorm2d(1))
     with pytest.raises(UsageError, match="do not fit 1 image.* of 32x32.*--batch-size"):
-        rehearse(lambda each: pooled(each.images), [pooled], batch)
+        rehearse([lambda each: pooled(each.images)], [pooled], batch)

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 import search_spaces
-from nas.adversarial import AdversarialSegmentation
 from nas.errors import RunError
+from nas.games.adversarial import AdversarialSegmentation
 from nas.own_genotypes import keep_genotypes
 from nas.preparation import Data
 from nas.retrain import RetrainStage

@@ -9,10 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from nas.adversarial import AdversarialSegmentation
-from nas.data.batches import Samples
+from nas.data.batches import Batch, Samples
 from nas.preparation import Data
-from nas.scoring import case_confusions, discriminator_accuracy, predictions, score_segmenter
+from nas.scoring import case_confusions, predictions, score_segmenter, validation_loss
 
 CPU = torch.device("cpu")
 
@@ -83,40 +82,14 @@ def test_scores_of_some_cases(samples: Samples) -> None:
     assert score_segmenter(Threshold(), samples, ("background", "disc")).pooled.iou.mean == 1
 
 
-class Verdict(nn.Module):
-    """Real where class 0 is certain in at least so many pixels; counts what it has judged."""
+def test_validation_loss_is_the_mean_over_images_in_evaluation_mode(samples: Samples) -> None:
+    segmenter = Threshold().train()
 
-    def __init__(self, real: float) -> None:
-        super().__init__()
-        self.register_buffer("judged", torch.zeros(()))
-        self.real = real
+    def criterion(logits: Tensor, batch: Batch) -> Tensor:
+        assert not logits.requires_grad
+        return batch.labels.float().mean()
 
-    def forward(self, maps: Tensor) -> Tensor:
-        self.judged += len(maps)
-        sure = (maps[:, 0] == 1).float().mean((1, 2))
-        return (self.real - sure)[:, None]
-
-
-def test_accuracy_of_a_discriminator_that_knows(samples: Samples) -> None:
-    game = AdversarialSegmentation(Nothing(), Verdict(real=1.0), 2, 0.01)
-    told = discriminator_accuracy(game, samples, samples.ids, batch_size=2)
-    assert told == {"real_accuracy": 1.0, "fake_accuracy": 0.0}
-    always_fake = AdversarialSegmentation(Nothing(), Verdict(real=-1.0), 2, 0.01)
-    told = discriminator_accuracy(always_fake, samples, samples.ids, batch_size=2)
-    assert told == {"real_accuracy": 0.0, "fake_accuracy": 1.0}
-
-
-def test_accuracy_counts_images_not_batches_and_leaves_no_trace(samples: Samples) -> None:
-    class First(Verdict):
-        """Real for the first image it is ever shown, fake for all others."""
-
-        def forward(self, maps: Tensor) -> Tensor:
-            numbers = torch.arange(len(maps)) + self.judged
-            self.judged += len(maps)
-            return torch.where(numbers == 0, 1.0, -1.0)[:, None]
-
-    discriminator = First(0.0)
-    game = AdversarialSegmentation(Nothing(), discriminator, 2, 0.01)
-    told = discriminator_accuracy(game, samples, samples.ids, batch_size=4)
-    assert told == {"real_accuracy": pytest.approx(1 / 5), "fake_accuracy": 1.0}
-    assert discriminator.judged == 0
+    batches = [samples.batch([name]).labels.float().mean().item() for name in samples.ids]
+    found = validation_loss(segmenter, criterion, samples)
+    assert found == pytest.approx(sum(batches) / len(batches))
+    assert segmenter.training and segmenter.modes == [False] * 2

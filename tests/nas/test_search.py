@@ -20,9 +20,12 @@ from nas.runs import RunFolder
 from nas.search import SearchStage, check_settings
 from nas.settings import (
     ArchitectureSettings,
+    AugmentationSettings,
     CellSettings,
     ConcatenationFCNSettings,
+    DataSettings,
     FlexVGGSettings,
+    GameSettings,
     RunSettings,
     SearchSettings,
     SpaceSettings,
@@ -75,6 +78,8 @@ def settings(**changed: Any) -> SearchSettings:
         concatenation_fcn=ConcatenationFCNSettings(**{**fcn, **changed.pop("fcn", {})}),
         training=TrainingSettings(**training),
         architecture=ArchitectureSettings(**architecture),
+        game=GameSettings(**changed.pop("game", {})),
+        augmentation=AugmentationSettings(**changed.pop("augmentation", {})),
         run=RunSettings(device="cpu", threads=1, **changed.pop("run", {})),
         **changed,
     )
@@ -126,7 +131,7 @@ def test_alpha_rests_in_the_warm_up_and_moves_after(new_stage: Callable[..., Sea
         numbers = stage.step(0, step)
         assert set(numbers) == {"segmenter_loss", "discriminator_loss"}
     assert equal(alphas(stage), before)
-    assert stage.phase.optimizers()["discriminator_architecture"].state == {}
+    assert stage.engine.optimizers()["discriminator_architecture"].state == {}
     numbers = stage.step(1, 0)
     assert set(numbers) == {"segmenter_loss", "discriminator_loss", LOSS}
     assert not any(torch.equal(new, old) for new, old in zip(alphas(stage), before, strict=True))
@@ -136,14 +141,14 @@ def test_an_architecture_step_moves_alpha_alone(new_stage: Callable[..., SearchS
     stage = new_stage()
     stage.step(0, 0)
     before, random = snapshot(stage.state()), torch.get_rng_state()
-    stage._architecture_step(1, stage.weight_batches.batch(0, 1))
+    stage._architecture_step(1, stage.weight_batches.batch(0, 1), stage._present(0))
     after = stage.state()
     assert torch.equal(torch.get_rng_state(), random)
     for part in ("genotypes", "stable_epochs", "phase"):
         assert equal(before[part], after[part]), part
     assert equal(before["networks"]["segmenter"], after["networks"]["segmenter"])
     for name in ("segmenter", "discriminator"):
-        assert equal(before["optimizers"][name], after["optimizers"][name])
+        assert equal(before["engine"][name], after["engine"][name])
     changed = {
         name
         for name, value in after["networks"]["discriminator"].items()
@@ -160,7 +165,7 @@ def test_a_weight_step_leaves_alpha_alone(new_stage: Callable[..., SearchStage])
     before = alphas(stage)
     stage.engine.update_weights(stage.weight_batches.batch(0, 0))
     assert equal(alphas(stage), before)
-    assert not stage.phase.optimizers()["discriminator_architecture"].state
+    assert not stage.engine.optimizers()["discriminator_architecture"].state
 
 
 def test_halves_are_disjoint_and_make_up_the_training_images(
@@ -375,7 +380,9 @@ def test_networks_start_from_the_seed_alone(discs: Callable[..., Data]) -> None:
 
     def state(**changed: Any) -> dict[str, Any]:
         torch.randn(3)
-        phase = new_phase(("discriminator",), settings(**changed), data, CPU, {})
+        phase = new_phase(
+            ("discriminator",), settings(**changed), data, data.samples("train", CPU), {}
+        )
         return phase.state()["networks"]
 
     first, second, other = state(run={"seed": 1}), state(run={"seed": 1}), state(run={"seed": 2})
@@ -437,7 +444,7 @@ def test_a_segmenter_is_searched_by_its_validation_loss(
     validation = stage.architecture_batches.batch(0, 0)
     logits = stage.game.segmenter(validation.images).double().log_softmax(dim=1)
     expected = -logits.gather(1, validation.labels[:, None]).mean()
-    numbers = stage._architecture_step(0, stage.weight_batches.batch(0, 0))
+    numbers = stage._architecture_step(0, stage.weight_batches.batch(0, 0), stage._present(0))
     assert numbers["segmenter_architecture_loss"] == pytest.approx(expected.item(), rel=1e-5)
 
 
@@ -559,3 +566,59 @@ def test_spaces_that_hold_impossible_networks_are_refused(
     with pytest.raises(UsageError, match=words) as refused:
         check_settings(settings(**changed))
     assert str(refused.value).endswith(".")
+
+
+def test_a_conditioned_discriminator_of_pixels_with_hinge_loss_and_unlabelled_images(
+    new_stage: Callable[..., SearchStage], discs: Callable[..., Data]
+) -> None:
+    """What a retraining can play, a search can: these are settings, not another search."""
+    data = replace(discs(train=10), settings=DataSettings(unlabelled_images=2))
+    stage = new_stage(
+        data=data,
+        space={"discriminator_input": "map+image", "verdict": "pixel"},
+        game={"adversarial_loss": "hinge", "unlabelled_weight": 0.5, "cue": "straight-through"},
+        augmentation={"flips": ("horizontal",)},
+    )
+    before = alphas(stage)
+    batch = stage.weight_batches.batch(0, 0)
+    assert batch.unlabelled is not None
+    real, _ = stage.game.verdicts(batch)
+    assert real.shape == (2, 1, 32, 32)
+    stage.step(0, 0)
+    assert not any(torch.equal(new, old) for new, old in zip(alphas(stage), before, strict=True))
+    genotype = stage.phase.genotypes()["discriminator"]
+    assert genotype.network.ends == "pixel_discriminator"
+    assert genotype.network.sees_image
+
+
+def test_alpha_rests_until_the_adversarial_training_begins(
+    new_stage: Callable[..., SearchStage],
+) -> None:
+    stage = new_stage(game={"adversarial_start": 2})
+    before = alphas(stage)
+    assert set(stage.step(0, 0)) == {"segmenter_loss"}
+    assert equal(alphas(stage), before)
+    assert LOSS in stage.step(1, 0)
+
+
+def test_the_unrolled_step_follows_the_schedule(new_stage: Callable[..., SearchStage]) -> None:
+    stage = new_stage(training={"lr_schedule": "decay", "lr_every": 1, "lr_factor": 0.5})
+    player = stage.engine.players[0]
+    rate = player.unrolled.present_rate(player.optimizer)
+    stage.step(0, 0)
+    stage._schedule.after_epoch(0.0)
+    assert player.unrolled.present_rate(player.optimizer) == pytest.approx(rate / 2)
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"game": {"game": "nelson-as-coded"}}, "retraining for comparison"),
+        ({"game": {"adversarial_start": 9}}, "--adversarial-start 9"),
+        ({"training": {"lr_schedule": "table"}}, "--lr-table"),
+        ({"augmentation": {"curriculum": ("elastic",)}}, "--elastic"),
+    ],
+)
+def test_games_that_no_search_can_play_are_refused(changed: dict[str, Any], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        check_settings(settings(**changed))

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+import search_spaces
 from search_spaces.cell import CellNetwork, CellSupernet, inherit_weights
 from search_spaces.cell_genotype import (
     OPERATIONS,
@@ -383,3 +384,26 @@ def test_gradients_under_bfloat16_are_finite_and_near_those_of_float32() -> None
         rounded = slopes()
     assert rounded.isfinite().all()
     assert functional.cosine_similarity(exact, rounded, dim=0) > 0.9
+
+
+def test_a_discriminator_of_pixels_judges_every_pixel_and_on_average_like_that_of_images() -> None:
+    """Without downscaling behind the cells, the mean of the verdicts is the verdict of the mean."""
+    shape = {"channels": 4, "layout": "NR", "nodes": 1, "normalisation": "none"}
+    image, pixel = (
+        CellSupernet(3, generator=torch.Generator().manual_seed(0), ends=ends, **shape).double()
+        for ends in ("discriminator", "pixel_discriminator")
+    )
+    pixel.load_state_dict(image.state_dict())
+    maps = torch.rand(2, 3, 16, 24, dtype=torch.float64)
+    verdicts = pixel(maps)
+    assert verdicts.shape == (2, 1, 16, 24)
+    assert torch.allclose(verdicts.mean(dim=(2, 3)), image(maps))
+    assert float(verdicts.std()) > 0
+    again = search_spaces.build(pixel.genotype())
+    assert again(maps.float()).shape == (2, 1, 16, 24)
+
+
+@pytest.mark.parametrize("size", [(32, 32), (33, 47)])
+def test_a_discriminator_of_pixels_takes_odd_sizes(size: tuple[int, int]) -> None:
+    network = CellSupernet(2, channels=2, layout="NRN", nodes=1, ends="pixel_discriminator")
+    assert network(torch.rand(2, 2, *size)).shape == (2, 1, *size)

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from nas.adversarial import AdversarialSegmentation, Segmentation
+from nas.cues import new_cue
 from nas.data.batches import Batch
+from nas.games.adversarial import Pressure
+from nas.games.segmentation import Segmentation
+from nas.games.truth_prediction import TruthAgainstPrediction
+from nas.losses.adversarial import ADVERSARIAL_LOSSES
 
 CLASSES = 3
+HALF = Pressure(0.5)
 
 
 class Recorder(nn.Module):
@@ -47,9 +54,10 @@ class Oracle(nn.Module):
         return self.strength * self.code
 
 
-def game(segmenter: nn.Module, judge: nn.Module, **options) -> AdversarialSegmentation:
-    options = {"classes": CLASSES, "adversarial_weight": 0.5, **options}
-    return AdversarialSegmentation(segmenter, judge, **options)
+def game(
+    segmenter: nn.Module, judge: nn.Module, pressure: Pressure = HALF, **options: Any
+) -> TruthAgainstPrediction:
+    return TruthAgainstPrediction(segmenter, judge, CLASSES, pressure, **options)
 
 
 def test_a_perfect_prediction_is_shown_exactly_like_the_truth(batch: Batch) -> None:
@@ -131,7 +139,7 @@ def test_the_adversarial_term_pulls_the_prediction_towards_what_is_taken_for_rea
 ) -> None:
     """A judge that likes class 2 must raise P(class 2), not lower it."""
     segmenter, judge = nn.Conv2d(1, CLASSES, 1), Recorder(channel=2)
-    adversarial = game(segmenter, judge, adversarial_weight=1e3)
+    adversarial = game(segmenter, judge, Pressure(1e3))
     before = segmenter(batch.images).softmax(1)[:, 2].mean()
     loss = adversarial.segmenter_loss(batch)
     slopes = torch.autograd.grad(loss, list(segmenter.parameters()))
@@ -157,3 +165,51 @@ def test_losses_are_in_full_precision_under_autocast(batch: Batch) -> None:
         losses = [both.segmenter_loss(batch), both.discriminator_loss(batch)]
         real, fake = both.verdicts(batch)
     assert {value.dtype for value in (*losses, real, fake)} == {torch.float32}
+
+
+def test_unlabelled_images_add_their_own_weighted_term(batch: Batch) -> None:
+    """Lalwani: L_G = CE + lambda_1 BCE(labelled) + lambda_2 BCE(unlabelled)."""
+    segmenter, judge = nn.Conv2d(1, CLASSES, 3, padding=1), Recorder()
+    more = batch._replace(unlabelled=torch.rand(3, 1, 6, 5))
+    without = game(segmenter, judge).segmenter_loss(more)
+    found = game(segmenter, judge, Pressure(0.5, 0.3)).segmenter_loss(more)
+    verdict = judge(segmenter(more.unlabelled).softmax(dim=1))
+    assert torch.allclose(found - without, -0.3 * verdict.sigmoid().log().mean())
+
+
+def test_a_stage_without_labels_minimises_the_unlabelled_term_alone(batch: Batch) -> None:
+    segmenter, judge = nn.Conv2d(1, CLASSES, 3, padding=1), Recorder()
+    more = batch._replace(unlabelled=torch.rand(3, 1, 6, 5))
+    found = game(segmenter, judge, Pressure(0.0, 0.3, supervised=False)).segmenter_loss(more)
+    verdict = judge(segmenter(more.unlabelled).softmax(dim=1))
+    assert torch.allclose(found, -0.3 * verdict.sigmoid().log().mean())
+
+
+def test_without_pressure_the_discriminator_is_not_asked(batch: Batch) -> None:
+    segmenter, judge = nn.Conv2d(1, CLASSES, 1), Recorder()
+    free = game(segmenter, judge, Pressure(0.0))
+    assert torch.equal(free.segmenter_loss(batch), free.segmentation_loss(batch))
+    assert judge.seen == []
+
+
+@pytest.mark.parametrize("name", ADVERSARIAL_LOSSES)
+def test_both_losses_are_those_of_the_objective(batch: Batch, name: str) -> None:
+    segmenter, judge = nn.Conv2d(1, CLASSES, 1), Recorder()
+    adversarial = ADVERSARIAL_LOSSES[name]
+    both = game(segmenter, judge, adversarial=adversarial)
+    real, fake = both.verdicts(batch)
+    assert torch.allclose(both.discriminator_loss(batch), adversarial.discrimination(real, fake))
+    expected = both.segmentation_loss(batch) + 0.5 * adversarial.fooling(fake)
+    assert torch.allclose(both.segmenter_loss(batch), expected)
+    assert torch.allclose(both.fooling_loss(batch), adversarial.fooling(fake))
+
+
+def test_the_cue_is_between_both_maps_and_the_discriminator(batch: Batch) -> None:
+    judge = Recorder()
+    segmenter = nn.Conv2d(1, CLASSES, 3, padding=1)
+    game(segmenter, judge, cue=new_cue("straight-through", 0.0)).discriminator_loss(batch)
+    game(segmenter, judge, cue=new_cue("smoothed", 0.3)).discriminator_loss(batch)
+    _, hardened, smoothed, _ = judge.seen
+    assert set(hardened.unique().tolist()) == {0.0, 1.0}
+    assert torch.equal(hardened.argmax(1), segmenter(batch.images).argmax(1))
+    assert torch.allclose(smoothed.max(), torch.tensor(0.7 + 0.1))

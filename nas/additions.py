@@ -1,0 +1,142 @@
+"""What training batches get beside images and masks: weights, augmentation, triplets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from nas.data.augmentation.pipeline import Augmentation
+from nas.data.augmentation.sample import Sample
+from nas.data.batches import Batch, stable_seed
+from nas.devices import derived_seed
+from nas.losses.pixel_weights import pixel_weights
+from nas.losses.triplets import mine_triplets
+from nas.settings import LossSettings
+
+
+class WithWeights:
+    """Gives every case the weights of its pixels, computed when it is first seen and kept.
+
+    Args:
+        classes: K, background included.
+        settings: which weights.
+    """
+
+    def __init__(self, classes: int, settings: LossSettings) -> None:
+        self._classes = classes
+        self._settings = settings
+        self._known: dict[str, torch.Tensor] = {}
+
+    def __call__(self, batch: Batch, epoch: int, step: int) -> Batch:
+        """The batch with weights."""
+        cases = zip(batch.ids, batch.labels, strict=True)
+        return batch._replace(weights=torch.stack([self._of(*case) for case in cases]))
+
+    def _of(self, case: str, labels: torch.Tensor) -> torch.Tensor:
+        if case not in self._known:
+            weights = pixel_weights(labels.cpu().numpy(), self._classes, self._settings)
+            assert weights is not None
+            self._known[case] = torch.from_numpy(weights).to(labels.device)
+        return self._known[case]
+
+
+@dataclass
+class Curriculum:
+    """Whether what is kept for later has begun; a training says when.
+
+    Attributes:
+        threshold: mean IoU of the validation images at which it begins.
+        begun: whether it has.
+    """
+
+    threshold: float
+    begun: bool = False
+
+    def after_epoch(self, mean_iou: float | None) -> bool:
+        """Take in the score of an epoch; whether the curriculum begins with it."""
+        begins = not self.begun and mean_iou is not None and mean_iou > self.threshold
+        self.begun = self.begun or begins
+        return begins
+
+    def state(self) -> dict[str, Any]:
+        """What it remembers."""
+        return {"begun": self.begun}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Become what `state` was taken from."""
+        self.begun = state["begun"]
+
+
+class Augmented:
+    """Changes every image with its mask and weights, anew for each case and epoch.
+
+    Unlabelled images are changed in the same ways.
+
+    Args:
+        augmentation: the changes.
+        curriculum: says whether those that are kept for later have begun.
+        seed: of their random numbers.
+    """
+
+    def __init__(self, augmentation: Augmentation, curriculum: Curriculum, seed: int) -> None:
+        self._augmentation = augmentation
+        self._curriculum = curriculum
+        self._seed = seed
+
+    def __call__(self, batch: Batch, epoch: int, step: int) -> Batch:
+        """The batch, every case of it changed."""
+        samples = []
+        for index, case in enumerate(batch.ids):
+            weights = None if batch.weights is None else batch.weights[index]
+            sample = Sample(batch.images[index], batch.labels[index], weights)
+            samples.append(self._changed(sample, case, epoch))
+        batch = batch._replace(
+            images=torch.stack([sample.image for sample in samples]),
+            labels=torch.stack([sample.labels for sample in samples]),
+        )
+        if batch.weights is not None:
+            weights_of = [sample.weights for sample in samples if sample.weights is not None]
+            batch = batch._replace(weights=torch.stack(weights_of))
+        return batch if batch.unlabelled is None else self._with_unlabelled(batch, epoch, step)
+
+    def _with_unlabelled(self, batch: Batch, epoch: int, step: int) -> Batch:
+        assert batch.unlabelled is not None
+        none = torch.zeros(
+            batch.unlabelled.shape[2:], dtype=torch.int64, device=batch.unlabelled.device
+        )
+        changed = [
+            self._changed(Sample(image, none, None), f"unlabelled {step} {index}", epoch).image
+            for index, image in enumerate(batch.unlabelled)
+        ]
+        return batch._replace(unlabelled=torch.stack(changed))
+
+    def _changed(self, sample: Sample, case: str, epoch: int) -> Sample:
+        seed = stable_seed(derived_seed(self._seed, case), epoch)
+        return self._augmentation(sample, seed, self._curriculum.begun)
+
+
+class WithTriplets:
+    """Gives every batch triplets of pixels, mined from its masks as they are by then.
+
+    Args:
+        settings: how many, and which positives.
+        seed: of the choices.
+    """
+
+    def __init__(self, settings: LossSettings, seed: int) -> None:
+        self._settings = settings
+        self._seed = seed
+
+    def __call__(self, batch: Batch, epoch: int, step: int) -> Batch:
+        """The batch with triplets."""
+        rng = np.random.default_rng(stable_seed(self._seed, epoch, step))
+        mined = mine_triplets(
+            batch.labels.cpu().numpy(),
+            self._settings.triplets,
+            rng,
+            self._settings.triplet_positives,
+        )
+        return batch._replace(triplets=torch.from_numpy(mined).to(batch.labels.device))

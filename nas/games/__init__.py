@@ -1,0 +1,1 @@
+"""What segmenter and discriminator play: one game per file, as losses of both on a batch."""

@@ -1,0 +1,114 @@
+"""What all adversarial games share: two kinds of class maps, and a discriminator that judges them.
+
+The discriminator judges class maps (N, K, H, W), as far as it sees the image together with it. A
+game says which maps are "real" and which are "fake"; both pass through the discriminator
+separately, so that batch statistics never mix.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import one_hot
+
+from nas.cues import Cue, new_cue
+from nas.data.batches import Batch
+from nas.games.segmentation import Segmentation, at_least_float32
+from nas.losses.adversarial import ADVERSARIAL_LOSSES, AdversarialLoss
+
+Side: TypeAlias = Literal["real", "fake"]
+
+
+@dataclass(frozen=True)
+class Pressure:
+    """How strongly the discriminator presses on the segmenter at a time of the training.
+
+    Attributes:
+        adversarial: weight lambda_1 >= 0 of the adversarial term; at 0 the term is not computed.
+        unlabelled: weight lambda_2 >= 0 of the adversarial term on unlabelled images.
+        supervised: whether labelled images count for the segmenter.
+    """
+
+    adversarial: float
+    unlabelled: float = 0.0
+    supervised: bool = True
+
+
+@dataclass
+class AdversarialSegmentation(Segmentation, ABC):
+    """A segmenter and a discriminator bound by their losses.
+
+    Attributes:
+        discriminator: maps (N, K, H, W), or maps and images (N, K + C, H, W), to logits of "real":
+            (N, 1), or (N, 1, h, w) for verdicts on patches or pixels.
+        classes: K, background included.
+        pressure: at present; a training changes it from epoch to epoch.
+        sees_image: whether the image is appended to the map.
+        adversarial: the losses on verdicts.
+        cue: what the discriminator sees of a prediction and of a truth.
+    """
+
+    discriminator: nn.Module
+    classes: int
+    pressure: Pressure
+    sees_image: bool = False
+    adversarial: AdversarialLoss = ADVERSARIAL_LOSSES["non-saturating"]
+    cue: Cue = field(default_factory=lambda: new_cue("probabilities", 0.0))
+
+    @abstractmethod
+    def contestants(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The maps (N, K, H, W), as the discriminator sees them, that are real and fake to it."""
+
+    @abstractmethod
+    def images_of(self, batch: Batch, side: Side) -> Tensor:
+        """The images (N, C, H, W) that the maps of one side belong to."""
+
+    def fooling_loss(self, batch: Batch) -> Tensor:
+        """The adversarial term of the segmenter's loss, without its weight; a scalar."""
+        _, fake = self.contestants(batch)
+        return self.adversarial.fooling(self.judge(fake, batch, "fake"))
+
+    def discriminator_loss(self, batch: Batch) -> Tensor:
+        """What the discriminator minimises, with the segmenter held fixed; a scalar."""
+        with torch.no_grad():
+            real, fake = self.contestants(batch)
+        return self._discrimination(real, fake, batch)
+
+    def discriminator_objective(self, batch: Batch) -> Tensor:
+        """The discriminator's loss as a function of the segmenter's weights too; a scalar."""
+        return self._discrimination(*self.contestants(batch), batch)
+
+    @torch.no_grad()
+    def verdicts(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Logits of "real" for real and for fake maps; for records, without gradients."""
+        real, fake = self.contestants(batch)
+        return self.judge(real, batch, "real"), self.judge(fake, batch, "fake")
+
+    def judge(self, maps: Tensor, batch: Batch, of: Side) -> Tensor:
+        """The discriminator's logits of "real" for the maps of one side of a batch."""
+        return self.verdict(maps, self.images_of(batch, of))
+
+    def verdict(self, maps: Tensor, images: Tensor) -> Tensor:
+        """The discriminator's logits of "real" for maps (N, K, H, W) of images (N, C, H, W)."""
+        seen = torch.cat([maps, images], dim=1) if self.sees_image else maps
+        return at_least_float32(self.discriminator(seen))
+
+    def prediction(self, logits: Tensor) -> Tensor:
+        """What the discriminator sees of a prediction, (N, K, H, W)."""
+        return self.cue.prediction(logits.softmax(dim=1))
+
+    def predicted(self, images: Tensor) -> Tensor:
+        """What the discriminator sees of the prediction for images, (N, K, H, W)."""
+        return self.prediction(at_least_float32(self.segmenter(images)))
+
+    def truth(self, labels: Tensor, like: torch.dtype) -> Tensor:
+        """What the discriminator sees of the truth, (N, K, H, W)."""
+        return self.cue.truth(one_hot(labels, self.classes).movedim(-1, 1).to(like))
+
+    def _discrimination(self, real: Tensor, fake: Tensor, batch: Batch) -> Tensor:
+        verdicts = self.judge(real, batch, "real"), self.judge(fake, batch, "fake")
+        return self.adversarial.discrimination(*verdicts)

@@ -1,0 +1,415 @@
+"""Is the discriminator of use to the segmenter? Numbers, and sentences where they are out of band.
+
+A discriminator helps as long as it can tell real from fake, is not always right, judges shapes, and
+hands the segmenter a gradient. Each of that can go wrong without any loss looking odd.
+
+Softness or shape: a truth is one-hot and a prediction soft, so a discriminator may look at nothing
+else. The probe crosses the two: it shows the shapes of either side with the softness of the other
+(`nas.softness`), such as hardened predictions, and truths as blurred as predictions are. With
+F(shape, softness) the share of verdicts "fake",
+
+    by_softness = 1/2 [F(real, fake) - F(real, real)] + 1/2 [F(fake, fake) - F(fake, real)]
+    by_shape    = 1/2 [F(fake, real) - F(real, real)] + 1/2 [F(fake, fake) - F(real, fake)]
+
+are the main effects of a 2 x 2 design. Their sum is F(fake, fake) - F(real, real), which is all
+that the discriminator can tell: accuracy on real + accuracy on fake - 1. A discriminator that looks
+at softness alone has by_softness = 1 and by_shape = 0, one that looks at shape alone the reverse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from nas.cues import Cue
+from nas.data.batches import Batch
+from nas.gradients import gradient, norm
+from nas.losses.adversarial import AdversarialLoss
+from nas.softness import with_softness_of
+from nas.traceless import frozen, without_trace
+
+Side = Literal["real", "fake"]
+
+CLEARLY_BETTER = 0.1
+"""A channel shows another class than its own where its correlation with that is so much higher."""
+
+SMALLEST_DEVIATION = 1e-6
+"""A channel whose standard deviation is far smaller correlates with no class."""
+
+
+class Game(Protocol):
+    """What is examined: see `nas.games.adversarial.AdversarialSegmentation`."""
+
+    segmenter: nn.Module
+    discriminator: nn.Module
+    adversarial: AdversarialLoss
+    cue: Cue
+
+    def contestants(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The real and the fake maps, (N, K, H, W), as the discriminator sees them."""
+
+    def judge(self, maps: Tensor, batch: Batch, of: Side) -> Tensor:
+        """Verdicts on maps of one side of the batch."""
+
+    def images_of(self, batch: Batch, side: Side) -> Tensor:
+        """The images (N, C, H, W) of one side."""
+
+    def fooling_loss(self, batch: Batch) -> Tensor:
+        """The adversarial term of the segmenter's loss, without its weight."""
+
+    def segmentation_loss(self, batch: Batch) -> Tensor:
+        """The other term of the segmenter's loss."""
+
+
+@dataclass(frozen=True)
+class Health:
+    """What was seen of a discriminator.
+
+    Attributes:
+        verdicts: how many were seen, of the side with fewer.
+        real_loss: mean loss of verdicts on real maps.
+        fake_loss: mean loss of verdicts on fake maps.
+        real_accuracy: share of real maps called real.
+        fake_accuracy: share of fake maps called fake.
+        softened_real_accuracy: share of real shapes called real, with the softness of fake ones.
+        hardened_fake_accuracy: share of fake shapes called fake, with the softness of real ones.
+        segmenter_gradient: norm, over the segmenter's weights, of the gradient of the adversarial
+            term without its weight; the mean over batches.
+        segmentation_gradient: the same of the segmentation loss.
+        shown_classes: for each channel of the fake maps, the class whose probability it shows.
+        leaked_gradient: norm of what lies in ``.grad`` of the discriminator's weights between
+            steps; 0 where a step starts from a clean slate.
+    """
+
+    verdicts: int
+    real_loss: float
+    fake_loss: float
+    real_accuracy: float
+    fake_accuracy: float
+    softened_real_accuracy: float
+    hardened_fake_accuracy: float
+    segmenter_gradient: float
+    segmentation_gradient: float
+    shown_classes: tuple[int, ...]
+    leaked_gradient: float
+
+    @property
+    def accuracy(self) -> float:
+        """Mean of the accuracies on real and on fake, in [0, 1]; 1/2 is guessing."""
+        return (self.real_accuracy + self.fake_accuracy) / 2
+
+    @property
+    def gradient_ratio(self) -> float:
+        """Gradient of the adversarial term over that of the segmentation loss, >= 0."""
+        smallest = torch.finfo(torch.float32).tiny
+        return self.segmenter_gradient / max(self.segmentation_gradient, smallest)
+
+    @property
+    def by_softness(self) -> float:
+        """How much oftener a map is called fake for its softness, in [-1, 1]."""
+        lost_on_real = self.real_accuracy - self.softened_real_accuracy
+        lost_on_fake = self.fake_accuracy - self.hardened_fake_accuracy
+        return (lost_on_real + lost_on_fake) / 2
+
+    @property
+    def by_shape(self) -> float:
+        """How much oftener a map is called fake for its shape, in [-1, 1]."""
+        return self.real_accuracy + self.fake_accuracy - 1 - self.by_softness
+
+    @property
+    def softness(self) -> float:
+        """How far softness decides alone: by_softness - |by_shape|, in [0, 1]; 0 below that."""
+        return max(0.0, self.by_softness - abs(self.by_shape))
+
+    @property
+    def inverted(self) -> bool:
+        """Whether a channel of the fake maps shows another class than its own."""
+        return self.shown_classes != tuple(range(len(self.shown_classes)))
+
+    def numbers(self) -> dict[str, float]:
+        """For the records of a run; all are finite where the losses are."""
+        return {
+            "real_loss": self.real_loss,
+            "fake_loss": self.fake_loss,
+            "real_accuracy": self.real_accuracy,
+            "fake_accuracy": self.fake_accuracy,
+            "segmenter_gradient": self.segmenter_gradient,
+            "gradient_ratio": self.gradient_ratio,
+            "by_softness": self.by_softness,
+            "by_shape": self.by_shape,
+            "softness": self.softness,
+            "inverted": float(self.inverted),
+            "leaked_gradient": self.leaked_gradient,
+        }
+
+
+def examine(game: Game, batches: Iterable[Batch]) -> Health:
+    """Look at a discriminator through the eyes of its game.
+
+    Both networks are examined in the mode (training or evaluation) that they are in. Buffers, noise
+    and gradients are left as they were.
+
+    Args:
+        game: segmenter, discriminator and their losses.
+        batches: what they are shown, one or more.
+
+    Raises:
+        ValueError: there is no batch.
+    """
+    leaked = leaked_gradient(game.discriminator)
+    with (
+        without_trace([game.segmenter, game.discriminator]),
+        frozen(game.discriminator.parameters()),
+    ):
+        looks = [_Look.at(game, batch) for batch in batches]
+    if not looks:
+        raise ValueError("A discriminator is examined on one batch or more; there is none.")
+    real, fake, softened, hard = (
+        torch.cat(verdicts) for verdicts in zip(*(look.verdicts for look in looks), strict=True)
+    )
+    threshold = game.adversarial.threshold
+    slopes = torch.tensor([look.gradients for look in looks], dtype=torch.float64).mean(dim=0)
+    return Health(
+        verdicts=min(len(real), len(fake)),
+        real_loss=float(game.adversarial.real(real)),
+        fake_loss=float(game.adversarial.fake(fake)),
+        real_accuracy=_share(real > threshold),
+        fake_accuracy=_share(fake <= threshold),
+        softened_real_accuracy=_share(softened > threshold),
+        hardened_fake_accuracy=_share(hard <= threshold),
+        segmenter_gradient=float(slopes[0]),
+        segmentation_gradient=float(slopes[1]),
+        shown_classes=shown_classes(torch.stack([look.correlations for look in looks]).mean(dim=0)),
+        leaked_gradient=leaked,
+    )
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What one batch tells.
+
+    Attributes:
+        verdicts: on real maps, fake maps, real shapes with the softness of fake ones, and fake
+            shapes with the softness of real ones; flat.
+        gradients: norms of that of the adversarial term and that of the segmentation loss.
+        correlations: (K, K) of the channels of fake maps with the classes.
+    """
+
+    verdicts: tuple[Tensor, Tensor, Tensor, Tensor]
+    gradients: tuple[float, float]
+    correlations: Tensor
+
+    @classmethod
+    def at(cls, game: Game, batch: Batch) -> _Look:
+        weights = [weight for weight in game.segmenter.parameters() if weight.requires_grad]
+        terms = game.fooling_loss, game.segmentation_loss
+        adversarial, segmentation = (float(norm(gradient(f(batch), weights))) for f in terms)
+        with torch.no_grad():
+            real, fake = game.contestants(batch)
+            probabilities = game.segmenter(game.images_of(batch, "fake")).softmax(dim=1)
+            verdicts = (
+                game.judge(real, batch, "real").flatten(),
+                game.judge(fake, batch, "fake").flatten(),
+                game.judge(with_softness_of(real, fake), batch, "real").flatten(),
+                game.judge(with_softness_of(fake, real), batch, "fake").flatten(),
+            )
+            seen = correlations(fake, game.cue.prediction(probabilities))
+        return cls(verdicts, (adversarial, segmentation), seen)
+
+
+def correlations(shown: Tensor, probabilities: Tensor) -> Tensor:
+    """Pearson's, over all pixels, of each channel with each class; 0 where one does not vary.
+
+    Args:
+        shown: (N, K, H, W), what the discriminator sees.
+        probabilities: (N, K, H, W) of the classes in order, treated by the same cue.
+
+    Returns:
+        (K, K) float64 on the CPU; rows are channels, columns classes.
+    """
+    channels, classes = (_standardised(maps) for maps in (shown, probabilities))
+    return (channels @ classes.T / channels.shape[1]).cpu()
+
+
+def _standardised(maps: Tensor) -> Tensor:
+    pixels = maps.movedim(1, 0).flatten(1).double()
+    centred = pixels - pixels.mean(dim=1, keepdim=True)
+    deviation = centred.square().mean(dim=1, keepdim=True).sqrt()
+    return centred / deviation.clamp_min(SMALLEST_DEVIATION)
+
+
+def shown_classes(correlation: Tensor) -> tuple[int, ...]:
+    """The class that each channel shows: its own, unless another correlates clearly better.
+
+    Args:
+        correlation: (K, K) of channels (rows) with classes (columns).
+    """
+    best, classes = correlation.max(dim=1)
+    misplaced = best > correlation.diagonal() + CLEARLY_BETTER
+    own = torch.arange(len(correlation))
+    return tuple(torch.where(misplaced, classes, own).tolist())
+
+
+def leaked_gradient(network: nn.Module) -> float:
+    """Norm of what lies in ``.grad`` of a network's weights; 0 where there is nothing."""
+    slopes = [weight.grad for weight in network.parameters() if weight.grad is not None]
+    return float(norm(slopes)) if slopes else 0.0
+
+
+def _share(right: Tensor) -> float:
+    return float(right.double().mean())
+
+
+@dataclass(frozen=True)
+class Band:
+    """The limits within which nothing is said.
+
+    Attributes:
+        verdicts: accuracies are judged from so many on each side. A discriminator that is right on
+            4 of 5 maps seems to be right on all in 17 % of looks at 4 real and 4 fake ones, in 3 %
+            at 8 and 8.
+        winning: a discriminator that is right oftener, on real and on fake, has won. Its verdicts
+            are then the same for better and for worse predictions.
+        blind: a mean accuracy below this is that of guessing, 1/2, with some tolerance for chance.
+        one_sided: a verdict given oftener, to real and to fake, is given always.
+        gradient_ratio: a gradient that is weaker, in parts of that of the segmentation loss, moves
+            nothing: with Dong's weight of 0.01 it is one millionth.
+        softness: softness may decide alone so much oftener than shape. 0 is where both count alike;
+            accuracy on real + accuracy on fake - 1 where shape counts nothing, so that a
+            discriminator right on 5 of 8 maps of each side can reach, not pass, this.
+        leaked_gradient: nothing may be left from an earlier step.
+    """
+
+    verdicts: int = 8
+    winning: float = 0.95
+    blind: float = 0.55
+    one_sided: float = 0.95
+    gradient_ratio: float = 1e-4
+    softness: float = 0.25
+    leaked_gradient: float = 0.0
+
+
+HEALTHY = Band()
+
+
+def _wins(health: Health, band: Band) -> str | None:
+    if health.verdicts < band.verdicts:
+        return None
+    if min(health.real_accuracy, health.fake_accuracy) <= band.winning:
+        return None
+    return (
+        f"The discriminator wins outright: it is right on {_both(health)}. Better predictions are "
+        "called fake like worse ones, so its verdict is no guide to the segmenter; the gradient of "
+        f"the adversarial term is {health.gradient_ratio:.2g} of that of the segmentation loss. "
+        "Try a lower --discriminator-lr, a later --adversarial-start or --cue straight-through."
+    )
+
+
+def _says_one_thing(health: Health, band: Band) -> str | None:
+    called_real = min(health.real_accuracy, 1 - health.fake_accuracy)
+    called_fake = min(1 - health.real_accuracy, health.fake_accuracy)
+    if health.verdicts < band.verdicts or max(called_real, called_fake) <= band.one_sided:
+        return None
+    verdict = "real" if called_real > called_fake else "fake"
+    return (
+        f'The discriminator calls everything "{verdict}": it is right on {_both(health)}. It tells '
+        "nothing apart, and what it teaches the segmenter is arbitrary. Try another "
+        "--discriminator-lr, --discriminator-steps 2 or --adversarial-loss hinge."
+    )
+
+
+def _is_blind(health: Health, band: Band) -> str | None:
+    if health.verdicts < band.verdicts or health.accuracy >= band.blind:
+        return None
+    if _says_one_thing(health, band):
+        return None
+    return (
+        f"The discriminator is blind: it is right on {_both(health)}, and guessing gives 50 %. "
+        "Either fake maps have become like real ones, which the scores of the segmenter would "
+        "show, or it does not learn: then try a higher --discriminator-lr, --discriminator-steps 2 "
+        "or another discriminator."
+    )
+
+
+def _gives_no_gradient(health: Health, band: Band) -> str | None:
+    if health.gradient_ratio >= band.gradient_ratio:
+        return None
+    return (
+        "Hardly any gradient reaches the segmenter from the discriminator: that of the adversarial "
+        f"term is {health.gradient_ratio:.2g} of that of the segmentation loss, before "
+        "--adversarial-weight. The discriminator is trained for nothing. Try --adversarial-loss "
+        "hinge, whose gradient does not fade when fakes are well recognised, a lower "
+        "--discriminator-lr or another discriminator."
+    )
+
+
+def _sees_softness_alone(health: Health, band: Band) -> str | None:
+    if health.verdicts < band.verdicts or health.softness <= band.softness:
+        return None
+    return (
+        "The discriminator tells real from fake by softness, not by shape: it is right on "
+        f"{_both(health)}, but with the softness of the two sides exchanged on "
+        f"{health.softened_real_accuracy:.0%} and {health.hardened_fake_accuracy:.0%}. It teaches "
+        "the segmenter to be sure, and nothing about shapes. Try --cue straight-through, which "
+        "hardens what is seen of predictions."
+    )
+
+
+def _is_shown_other_classes(health: Health, band: Band) -> str | None:
+    if not health.inverted:
+        return None
+    shown = ", ".join(
+        f"channel {channel} shows class {shown}"
+        for channel, shown in enumerate(health.shown_classes)
+        if shown != channel
+    )
+    return (
+        f"The discriminator is shown fake maps with the classes in another order: {shown}. That "
+        "alone tells real from fake, and its gradient works against the segmentation loss. "
+        "--game truth-prediction shows both in the order of the labels."
+    )
+
+
+def _keeps_old_gradients(health: Health, band: Band) -> str | None:
+    if health.leaked_gradient <= band.leaked_gradient:
+        return None
+    return (
+        "The discriminator's gradients leak from step to step: between steps one of norm "
+        f"{health.leaked_gradient:.2g} is left. It moves along the sum of old gradients, those of "
+        "the segmenter's loss included. Clear them before each step; --game truth-prediction does."
+    )
+
+
+def _both(health: Health) -> str:
+    return f"{health.real_accuracy:.0%} of real and {health.fake_accuracy:.0%} of fake verdicts"
+
+
+FAULTS: dict[str, Callable[[Health, Band], str | None]] = {
+    "wins": _wins,
+    "says one thing": _says_one_thing,
+    "blind": _is_blind,
+    "no gradient": _gives_no_gradient,
+    "softness": _sees_softness_alone,
+    "inverted": _is_shown_other_classes,
+    "leak": _keeps_old_gradients,
+}
+"""By name, what gives a sentence where the fault is there."""
+
+
+def faults(health: Health, band: Band = HEALTHY) -> dict[str, str]:
+    """The faults of a discriminator by name, each in sentences for a person: seen, meaning, advice.
+
+    The names stay the same from epoch to epoch while the numbers in the sentences change. Empty
+    where the discriminator is within the band.
+    """
+    sentences = {name: fault(health, band) for name, fault in FAULTS.items()}
+    return {name: sentence for name, sentence in sentences.items() if sentence is not None}
+
+
+def judge(health: Health, band: Band = HEALTHY) -> list[str]:
+    """The sentences of `faults`."""
+    return list(faults(health, band).values())

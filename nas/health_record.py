@@ -1,0 +1,64 @@
+"""The discriminator's health over a run: a fault is told when it first appears, then counted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from nas.data.batches import Batch, Batches
+from nas.health import Health, faults
+from nas.tracking import Tracker
+
+EXAMINED_IMAGES = 16
+"""Images of an epoch that the discriminator is examined on; an examination costs a step or two."""
+
+
+def examined_batches(batches: Batches, epoch: int) -> list[Batch]:
+    """The first batches of an epoch, counted from 0, as far as enough images are in them."""
+    found: list[Batch] = []
+    for step in range(len(batches)):
+        found.append(batches.batch(epoch, step))
+        if sum(len(batch.ids) for batch in found) >= EXAMINED_IMAGES:
+            break
+    return found
+
+
+@dataclass
+class HealthRecord:
+    """What examinations have found so far.
+
+    Attributes:
+        epochs: how many there were.
+        counts: in how many of them each fault was there, by its name.
+    """
+
+    epochs: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def take(self, health: Health, epoch: int, tracker: Tracker) -> None:
+        """Take in the examination of an epoch, counted from 0; new faults are told in words."""
+        self.epochs += 1
+        for name, sentence in faults(health).items():
+            if name not in self.counts:
+                tracker.note(f"Epoch {epoch + 1}: {sentence}")
+            self.counts[name] = self.counts.get(name, 0) + 1
+
+    def summary(self) -> str | None:
+        """The faults of the run in one sentence; None where nothing was examined."""
+        if not self.epochs:
+            return None
+        if not self.counts:
+            return f"The discriminator was in its healthy band in all of {self.epochs} epochs."
+        listed = ", ".join(f"{name} in {count}" for name, count in self.counts.items())
+        return (
+            f"Of {self.epochs} epochs, the discriminator was out of its healthy band for these "
+            f"reasons: {listed}. What they mean is in notes.txt."
+        )
+
+    def state(self) -> dict[str, Any]:
+        """What it remembers, as plain values."""
+        return {"epochs": self.epochs, "counts": dict(self.counts)}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Become what `state` was taken from."""
+        self.epochs, self.counts = state["epochs"], dict(state["counts"])

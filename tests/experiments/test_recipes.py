@@ -1,0 +1,104 @@
+"""Every recipe runs at its smallest: it trains and evaluates, and each of its variants is valid."""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import json
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from nas.cli.common import with_variants
+from nas.retrain import check_settings
+from nas.runs import to_settings
+from nas.settings import RetrainSettings, SearchSettings
+from nas.unused import PATCH_BACKBONE
+
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+DOCUMENTS = ("dong2019", "nelson2022", "lalwani", "ayush2017", "livne2019")
+RECIPES = sorted(path for name in DOCUMENTS for path in (EXPERIMENTS / name).glob("*.toml"))
+SHARED = set(SearchSettings.__struct_fields__) | set(RetrainSettings.__struct_fields__)
+
+
+def name_of(path: Path) -> str:
+    return f"{path.parent.name}/{path.stem}"
+
+
+def run(name: str, *arguments: object) -> int:
+    """A command as it runs from the shell; its exit code."""
+    before = sys.argv
+    sys.argv = [f"nas-{name}", *map(str, arguments)]
+    try:
+        importlib.import_module(f"nas.cli.{name}").main()
+    except SystemExit as leaving:
+        assert isinstance(leaving.code, int)
+        return leaving.code
+    finally:
+        sys.argv = before
+    raise AssertionError("a command always leaves with a code")
+
+
+def retrained(path: Path, variants: list[str]) -> RetrainSettings:
+    """The settings that nas-retrain reads from a recipe."""
+    tables = with_variants(tomllib.loads(path.read_text()), variants, path)
+    assert set(tables) <= SHARED
+    own = {
+        name: table for name, table in tables.items() if name in RetrainSettings.__struct_fields__
+    }
+    return to_settings(own, RetrainSettings, path)
+
+
+def test_there_is_a_recipe_for_each_table_and_figure() -> None:
+    names = {name_of(path) for path in RECIPES}
+    sweeps = {f"nelson2022/sweep_{number:03d}" for number in (1, 2, 4, 5, 6, 7, 8, 9)}
+    assert names >= sweeps | {
+        *("dong2019/table1", "dong2019/table2", "dong2019/figure4"),
+        *("nelson2022/table3", "nelson2022/table5", "nelson2022/figure19"),
+        *("nelson2022/triplet_supplement", "nelson2022/triplet_pretraining"),
+        *("nelson2022/as_coded", "lalwani/discriminators"),
+        *("ayush2017/drive_150k", "ayush2017/drive_30k", "ayush2017/drive_15k"),
+        *("livne2019/experiment1_curriculum", "livne2019/experiment2_tiles"),
+        "livne2019/experiment3_batch_size",
+    }
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=name_of)
+def test_a_recipe_trains_and_evaluates_at_its_smallest(path: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    adversary = retrained(path, ["smoke"]).adversary
+    named = () if adversary.discriminator else ("--discriminator", "none")
+    options = ("--config", path, "--variant", "smoke", "--device", "cpu", "--run-dir", folder)
+    assert run("retrain", *options, *named) == 0
+    records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert len(records) >= 2
+    assert run("evaluate", folder, "--split", "train") == 0
+    scores = json.loads((folder / "evaluation" / "train" / "scores.json").read_text())
+    assert 0 <= scores["pooled"]["iou"]["mean"] <= 1
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=name_of)
+def test_every_variant_is_valid_and_says_where_its_stand_in_is(path: Path) -> None:
+    tables = tomllib.loads(path.read_text())
+    assert {"smoke", "stand_in"} <= set(tables["variants"])
+    for variants in itertools.chain([()], ((name,) for name in tables["variants"])):
+        settings = retrained(path, list(variants))
+        if settings.backbone.startswith(PATCH_BACKBONE):
+            from nas.patch_training import check_patch_settings
+
+            check_patch_settings(settings)
+        else:
+            check_settings(settings)
+    assert retrained(path, ["stand_in"]).data.dataset == "phantom"
+
+
+@pytest.mark.parametrize("name", ["table1", "table2"])
+def test_dongs_tables_search_derive_and_retrain(name: str, tmp_path: Path) -> None:
+    path = EXPERIMENTS / "dong2019" / f"{name}.toml"
+    options = ("--config", path, "--variant", "smoke", "--device", "cpu")
+    assert run("search", *options, "--run-dir", tmp_path / "search") == 0
+    assert run("derive", tmp_path / "search", "-o", tmp_path / "genotype.json") == 0
+    found = ("--genotype", tmp_path / "genotype.json", "--run-dir", tmp_path / "retrain")
+    assert run("retrain", *options, *found) == 0
