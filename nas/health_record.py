@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nas.data.batches import Batch, Batches
-from nas.health import Health, faults
+from nas.faults import HEALTHY, faults
+from nas.health import Health
 from nas.tracking import Tracker
 
-EXAMINED_IMAGES = 16
-"""Images of an epoch that the discriminator is examined on; an examination costs a step or two."""
+EXAMINED_IMAGES = HEALTHY.verdicts
+"""Images of an epoch that the discriminator is examined on, or somewhat more: whole batches."""
 
 
 def examined_batches(batches: Batches, epoch: int) -> list[Batch]:

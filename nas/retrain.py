@@ -18,7 +18,7 @@ from nas.errors import UsageError
 from nas.games.adversarial import AdversarialSegmentation
 from nas.games.nelson_as_coded import NelsonAsCoded, UnclearedGradients
 from nas.games.segmentation import Segmentation
-from nas.games.table import new_game
+from nas.games.table import check_game, new_game
 from nas.health import examine
 from nas.health_record import HealthRecord, examined_batches
 from nas.illustration import draw_curves, draw_retraining
@@ -138,6 +138,7 @@ def check_settings(settings: RetrainSettings) -> None:
     training, game = settings.training, settings.game
     check_table(training)
     check_augmentation(settings.augmentation)
+    check_game(game)
     if game.game != "nelson-as-coded":
         return
     coded = {

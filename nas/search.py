@@ -16,6 +16,7 @@ from nas.devices import resolve_device, seed_noise, set_threads
 from nas.diagnostics import second_order_diagnosis
 from nas.errors import UsageError
 from nas.games.adversarial import AdversarialSegmentation, Pressure
+from nas.games.table import check_game
 from nas.health import examine
 from nas.health_record import HealthRecord, examined_batches
 from nas.illustration import draw_architecture_over_epochs, draw_curves, draw_search
@@ -111,6 +112,7 @@ def _check_game(settings: SearchSettings) -> None:
             f"--adversarial-start {settings.game.adversarial_start} is behind the last of "
             f"{settings.training.epochs} epochs: the discriminator would never move."
         )
+    check_game(settings.game)
     check_table(settings.training)
     check_augmentation(settings.augmentation)
 

@@ -317,8 +317,8 @@ class GameSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     cue: Literal["probabilities", "straight-through", "smoothed", "noised"] = "probabilities"
     """What the discriminator sees: probabilities against a one-hot truth (as published); the
-    hardened prediction, with the gradient of the soft one; or a truth that is smoothed, or noised,
-    by --cue-strength."""
+    hardened prediction, with the gradient of the soft one, which alone leaves no sign of softness;
+    or a truth that is smoothed, or noised, by --cue-strength."""
 
     cue_strength: Share = 0.1
     """Share of a smoothed truth that is spread over all classes; largest share of noise in a

@@ -6,6 +6,7 @@ from torch import nn
 
 from nas.criteria import segmentation_criterion
 from nas.cues import new_cue
+from nas.errors import UsageError
 from nas.games.adversarial import AdversarialSegmentation, Pressure
 from nas.games.annotated import AnnotatedAgainstUnannotated
 from nas.games.nelson_as_coded import NelsonAsCoded, cross_entropy_of_probabilities
@@ -19,6 +20,19 @@ GAMES: dict[str, type[AdversarialSegmentation]] = {
     "annotated-unannotated": AnnotatedAgainstUnannotated,
     "nelson-as-coded": NelsonAsCoded,
 }
+
+
+def check_game(game: GameSettings) -> None:
+    """Refuse a cue that the game has nothing to show under.
+
+    Raises:
+        UsageError: truths are to be changed where none are shown.
+    """
+    if game.game == "annotated-unannotated" and game.cue in ("smoothed", "noised"):
+        raise UsageError(
+            f"--cue {game.cue} changes true masks, and --game annotated-unannotated shows none: "
+            "choose probabilities or straight-through."
+        )
 
 
 def new_game(

@@ -83,7 +83,8 @@ def _two_distances(indices: np.ndarray, background: np.ndarray) -> tuple[np.ndar
     one per object.
 
     Args:
-        indices: (H, W) integers 0..K-1, the object of each foreground pixel.
+        indices: (H, W) integers 0..K-1, the object of each foreground pixel; of the background,
+            anything in this range.
         background: (H, W) bool.
     """
     from scipy.ndimage import distance_transform_edt
@@ -91,20 +92,20 @@ def _two_distances(indices: np.ndarray, background: np.ndarray) -> tuple[np.ndar
     nearest, places = distance_transform_edt(background, return_indices=True)
     owner = indices[tuple(places)]
     second = np.full(nearest.shape, np.inf)
-    for members in _groups(int(indices[~background].max()) + 1):
+    for members in _groups(int(indices.max()) + 1):
         distance = distance_transform_edt(background | ~members[indices])
         np.minimum(second, distance, out=second, where=~members[owner])
     return nearest, second
 
 
 def _groups(size: int) -> np.ndarray:
-    """(G, size + 1) bool, which of `size` objects each group holds; the last column is none.
+    """(G, size) bool, which of so many objects each group holds.
 
     Each object is in a different half of the groups, so that no object is in all the groups of
     another: the largest such family by Sperner's theorem.
     """
     groups = next(number for number in count(2) if comb(number, number // 2) >= size)
-    members = np.zeros((groups, size + 1), dtype=bool)
+    members = np.zeros((groups, size), dtype=bool)
     for index, half in enumerate(islice(combinations(range(groups), groups // 2), size)):
         members[list(half), index] = True
     return members

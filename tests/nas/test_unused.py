@@ -6,7 +6,17 @@ import pytest
 
 from nas.cli.common import refuse_unused
 from nas.errors import UsageError
-from nas.settings import AdversarySettings, RetrainSettings, SearchSettings, SpaceSettings
+from nas.settings import (
+    AdversarySettings,
+    AugmentationSettings,
+    DataSettings,
+    GameSettings,
+    LossSettings,
+    RetrainSettings,
+    SearchSettings,
+    SpaceSettings,
+    TrainingSettings,
+)
 from nas.supernets import SEARCHED_SEGMENTER
 from nas.unused import unused_in_retraining, unused_in_search
 
@@ -43,3 +53,54 @@ def test_only_what_is_typed_is_refused(arguments: list[str]) -> None:
     refuse_unused({"fcn_taps": "is about another"}, arguments)
     with pytest.raises(UsageError, match=r"--fcn-blocks is about another: leave one of them out\."):
         refuse_unused({"fcn_blocks": "is about another"}, arguments)
+
+
+PLAIN = {"adversary": AdversarySettings(discriminator="resnet10")}
+
+
+@pytest.mark.parametrize(
+    ("tables", "names"),
+    [
+        ({"training": TrainingSettings(optimizer="sgd")}, {"sgd_momentum"}),
+        ({"training": TrainingSettings(lr_schedule="decay")}, {"lr_factor", "lr_every"}),
+        (
+            {"training": TrainingSettings(lr_schedule="plateau")},
+            {"lr_factor", "lr_patience", "lr_min", "monitor"},
+        ),
+        ({"training": TrainingSettings(early_stopping=3)}, {"monitor"}),
+        (
+            {"loss": LossSettings(triplet_weight=0.1)},
+            {"triplets", "triplet_margin", "triplet_positives"},
+        ),
+        ({"loss": LossSettings(pretrain_epochs=2)}, {"pretrain_loss", "triplets"}),
+        ({"loss": LossSettings(border_weight=2)}, {"border_sigma"}),
+        ({"augmentation": AugmentationSettings(elastic=0.5)}, {"elastic_alpha", "elastic_sigma"}),
+        ({"augmentation": AugmentationSettings(curriculum=("flips",))}, {"curriculum_iou"}),
+        ({"game": GameSettings(cue="noised")}, {"cue_strength"}),
+        (
+            {"game": GameSettings(unlabelled_weight=0.1)},
+            {"unlabelled_start", "unlabelled_order"},
+        ),
+        ({"data": DataSettings(clahe_clip=0.01)}, {"clahe_tiles"}),
+    ],
+)
+def test_a_setting_is_used_once_what_it_is_about_is_asked_for(
+    tables: dict[str, object], names: set[str]
+) -> None:
+    assert names <= set(unused_in_retraining(RetrainSettings(**PLAIN)))
+    assert not names & set(unused_in_retraining(RetrainSettings(**PLAIN, **tables)))
+
+
+def test_weights_of_pixels_say_nothing_beside_dice() -> None:
+    found = unused_in_retraining(RetrainSettings(**PLAIN, loss=LossSettings(loss="dice")))
+    assert {"class_weights", "border_weight"} <= set(found)
+
+
+def test_every_name_is_a_setting() -> None:
+    for settings, find in (
+        (RetrainSettings(), unused_in_retraining),
+        (SearchSettings(space=SpaceSettings(space="none")), unused_in_search),
+    ):
+        tables = [getattr(settings, name) for name in settings.__struct_fields__]
+        known = {name for table in tables for name in getattr(table, "__struct_fields__", ())}
+        assert set(find(settings)) <= known

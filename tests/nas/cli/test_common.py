@@ -371,3 +371,61 @@ def test_a_folder_is_checked_before_the_work(tmp_path: Path) -> None:
     for path in (tmp_path / "file", tmp_path / "file" / "deep", Path("/proc/nowhere")):
         with pytest.raises(RunError, match="Cannot write into"):
             common.check_writable(path)
+
+
+RECIPE = """
+backbone = "unet"
+[training]
+epochs = 7
+batch_size = 3
+[variants.small]
+backbone = "unet?width=2"
+[variants.small.training]
+epochs = 1
+[variants.long.training]
+epochs = 99
+[grid]
+"training.epochs" = [1, 2]
+"""
+
+
+@pytest.mark.parametrize(
+    ("variants", "backbone", "epochs"),
+    [
+        ((), "unet", 7),
+        (("small",), "unet?width=2", 1),
+        (("long",), "unet", 99),
+        (("small", "long"), "unet?width=2", 99),
+        (("long", "small"), "unet?width=2", 1),
+    ],
+)
+def test_variants_are_laid_over_the_file_in_their_order(
+    tmp_path: Path, variants: tuple[str, ...], backbone: str, epochs: int
+) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text(RECIPE)
+    named = ("--variant", *variants) if variants else ()
+    found = parse(RetrainSettings, "nas-retrain", ["--config", str(path), *named])
+    assert (found.backbone, found.training.epochs) == (backbone, epochs)
+    assert found.training.batch_size == 3
+    over = ["--config", str(path), *named, "--epochs", "5"]
+    assert parse(RetrainSettings, "nas-retrain", over).training.epochs == 5
+
+
+def test_a_variant_that_is_not_there_is_refused_with_those_that_are(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text(RECIPE)
+    with pytest.raises(UsageError, match="no variant 'tiny'; it has small, long"):
+        parse(RetrainSettings, "nas-retrain", ["--config", str(path), "--variant", "tiny"])
+    with pytest.raises(UsageError, match="no file is given"):
+        parse(RetrainSettings, "nas-retrain", ["--variant", "small"])
+
+
+def test_a_run_keeps_what_its_variant_said_and_not_the_variant(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text(RECIPE)
+    arguments = ["--config", str(path), "--variant", "small", "--run-dir", str(tmp_path / "run")]
+    settings = parse_run(RetrainSettings, "nas-retrain", arguments)
+    kept, _ = common.prepare_run_folder(settings, tmp_path / "other")
+    assert kept.training.epochs == 1
+    assert kept.run.variant == () and kept.run.config is None

@@ -133,7 +133,6 @@ def test_objects_are_the_8_connected_components_of_each_class(seed: int, density
     numbers = [number for number in np.unique(found) if number != 0]
     assert numbers == list(range(1, len(numbers) + 1))
     components = {
-        frozenset((y, x) for y, x in np.argwhere(found == number).tolist())
-        for number in numbers
+        frozenset((y, x) for y, x in np.argwhere(found == number).tolist()) for number in numbers
     }
     assert components == flooded(labels)
