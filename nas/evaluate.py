@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from nas import pictures
+from nas.data.batches import Samples
 from nas.data.cases import Subset
 from nas.devices import resolve_device
 from nas.errors import DataError, RunError
@@ -82,15 +83,8 @@ def evaluate(folder: RunFolder, subset: Subset, device: str) -> tuple[Scores, Pa
         DataError: the subset is empty.
         RunError: the run is not usable, or the results cannot be written.
     """
-    settings = folder.read_settings(RetrainSettings)
-    data = open_data(settings.data, folder)
+    data, segmenter, samples = opened(folder, subset, device)
     ids = data.split.subset(subset)
-    if not ids:
-        raise DataError(
-            f"The split of {folder.path} has no {subset} images; evaluate another --split."
-        )
-    segmenter = load_segmenter(settings, folder, data.reader.channels, len(data.classes), device)
-    samples = data.samples(subset, segmenter.device)
     confusions = case_confusions(segmenter.network, samples, len(data.classes))
     scores = score(confusions, data.classes)
     out = folder.path / "evaluation" / subset
@@ -100,6 +94,25 @@ def evaluate(folder: RunFolder, subset: Subset, device: str) -> tuple[Scores, Pa
         stream.write(case_table(ids, confusions, data.classes).encode())
     _write_sheet(segmenter.network, data, subset, confusions, out / "cases.png", segmenter.device)
     return scores, out
+
+
+def opened(
+    folder: RunFolder, subset: Subset, device: str
+) -> tuple[Data, TrainedSegmenter, Samples]:
+    """The data of a run, the segmenter that it kept, and the cases of a subset.
+
+    Raises:
+        DataError: the subset is empty.
+        RunError: the run is not usable.
+    """
+    settings = folder.read_settings(RetrainSettings)
+    data = open_data(settings.data, folder)
+    if not data.split.subset(subset):
+        raise DataError(
+            f"The split of {folder.path} has no {subset} images; evaluate another --split."
+        )
+    segmenter = load_segmenter(settings, folder, data.reader.channels, len(data.classes), device)
+    return data, segmenter, data.samples(subset, segmenter.device)
 
 
 def case_table(ids: tuple[str, ...], confusions: Counts, classes: tuple[str, ...]) -> str:

@@ -224,6 +224,22 @@ def save(figure: Figure, path: str | Path) -> None:
     figure.savefig(path, dpi=150)
 
 
+def roc_curves(curves: Mapping[str, tuple[NDArray[np.floating], NDArray[np.floating]]]) -> Figure:
+    """ROC curves by the name of their class: false positive rate and true positive rate of each."""
+    figure = Figure(figsize=(4.6, 4.4), layout="constrained")
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color="#8A8A8A", linestyle=":", linewidth=1)
+    for index, (name, (false_positive_rate, true_positive_rate)) in enumerate(curves.items()):
+        colour = COLOURS[index % len(COLOURS)]
+        axes.plot(false_positive_rate, true_positive_rate, label=name, color=colour, linewidth=1.6)
+    axes.set_xlabel("false positive rate")
+    axes.set_ylabel("true positive rate")
+    axes.set_aspect("equal")
+    axes.legend(frameon=False, fontsize=9, loc="lower right")
+    tidy(axes)
+    return figure
+
+
 def has_numbers(records: Sequence[Mapping[str, Any]], metric: str) -> bool:
     """Whether any record holds a finite number for the metric."""
     return any(math.isfinite(number(record.get(metric))) for record in records)

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from nas.cli.common import main as run_command
 from nas.cli.common import parse
-from nas.metrics.tables import score_table
+from nas.metrics.tables import area_table, score_table
 from nas.runs import RunFolder
 
 COMMAND = "nas-evaluate"
@@ -25,6 +25,10 @@ class Options(Struct, frozen=True, kw_only=True):
 
     split: Literal["train", "val", "test"] = "test"
     """Which subset of the run's split."""
+
+    curves: bool = False
+    """Also the areas under the ROC curve and the average precision of each class against the rest,
+    pooled and per image, with a picture of the curves."""
 
     device: str = "auto"
     """auto (CUDA if there is one), cpu, cuda, cuda:1, ..."""
@@ -45,6 +49,11 @@ def evaluate() -> None:
     scores, out = evaluate_run(folder, options.split, options.device)
     title = f"{options.run}, {scores.images} {options.split} images"
     Console().print(score_table(scores, title))
+    if options.curves:
+        from nas.areas import evaluate_areas
+
+        areas, _ = evaluate_areas(folder, options.split, options.device)
+        Console().print(area_table(areas))
     print(f"Per case, as JSON, and pictures: {out}")
     run = shlex.quote(str(options.run))
     print(f"Next: nas-predict {run} IMAGE... -o masks/")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from nas.areas import Areas
     from nas.metrics.semantic import Measure, Scores
 
 COLUMNS = (
@@ -36,6 +38,28 @@ def score_table(scores: Scores, title: str) -> Table:
     table.add_row("mean of foreground", *(percent(measure.mean_foreground) for measure in measures))
     accuracy = percent(scores.pooled.pixel_accuracy)
     table.caption = f"Values in %. Pixel accuracy {accuracy}. '-': the class does not occur."
+    return table
+
+
+AREAS = {
+    "AUC": "roc_auc",
+    "AUC\nper image": "roc_auc_per_image",
+    "average\nprecision": "average_precision",
+    "average precision\nper image": "average_precision_per_image",
+}
+"""Heading, and the name of the column in `Areas`."""
+
+
+def area_table(areas: Mapping[str, Areas]) -> Table:
+    """A row per class, in %."""
+    from rich.table import Table
+
+    table = Table(title="each class against the rest", title_justify="left")
+    table.add_column("class", max_width=20)
+    for heading in AREAS:
+        table.add_column(heading, justify="right")
+    for name, found in areas.items():
+        table.add_row(name, *(percent(getattr(found, area)) for area in AREAS.values()))
     return table
 
 

@@ -29,6 +29,17 @@ def test_it_prints_a_table_and_writes_files(
     assert f"{100 * mean:.1f}" in result.out
 
 
+def test_curves_on_demand(command: Command, copied: Callable[[str], Path]) -> None:
+    path = copied("retrain")
+    result = command("evaluate", path, "--device", "cpu", "--curves")
+    assert result.code == 0, result
+    out = path / "evaluation" / "test"
+    assert (out / "roc.png").stat().st_size > 1000
+    (areas,) = json.loads((out / "areas.json").read_text()).values()
+    assert 0 <= areas["roc_auc"] <= 1
+    assert f"{100 * areas['average_precision']:.1f}" in result.out
+
+
 def remove(path: Path) -> None:
     path.unlink()
 
