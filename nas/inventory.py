@@ -11,7 +11,14 @@ from msgspec import Struct
 from nas import libraries
 from nas.data.readers import READERS
 from nas.errors import UsageError
-from nas.networks import GENOTYPE_SUFFIX, TABLES, build_network, is_genotype, read_genotype
+from nas.networks import (
+    GENOTYPE_SUFFIX,
+    PATCH_NETWORKS,
+    TABLES,
+    build_network,
+    is_genotype,
+    read_genotype,
+)
 from nas.specifications import did_you_mean, parse_specification
 from search_spaces import SPACES
 from search_spaces.description import Role
@@ -68,6 +75,7 @@ def everything(task: Task) -> list[Entry]:
         for role, table in TABLES.items()
         for name, (_, description) in table.items()
     ]
+    entries += [of_patches(name, task) for name in PATCH_NETWORKS]
     entries += [relaxed(name, task) for name in SPACES]
     entries += [
         Entry(kind="data set", name=name, description=description)
@@ -101,6 +109,8 @@ def find_entry(specification: str, task: Task) -> Entry:
     for role, table in TABLES.items():
         if name in table:
             return measured(specification, role, task, table[name][1])
+    if name in PATCH_NETWORKS:
+        return of_patches(specification, task)
     known = [each for table in TABLES.values() for each in table]
     raise UsageError(
         f"There is no network {name!r}{did_you_mean(name, known)}. Choose from {', '.join(known)}, "
@@ -120,6 +130,22 @@ def foreign_entry(specification: str, task: Task) -> Entry:
     if len(set(reasons)) == 1:
         raise UsageError(reasons[0])
     raise UsageError(f"As a segmenter: {reasons[0]} As a discriminator: {reasons[1]}")
+
+
+def of_patches(specification: str, task: Task) -> Entry:
+    """A segmenter that is trained on patches; a pass depends on how densely it slides."""
+    import torch
+
+    from nas.complexity import count_parameters
+
+    with torch.device("meta"):
+        network = build_network(specification, "segmenter", *task.ends("segmenter"))
+    return Entry(
+        kind="segmenter",
+        name=specification,
+        description=PATCH_NETWORKS[parse_specification(specification).name][1],
+        parameters=count_parameters(network),
+    )
 
 
 def relaxed(name: str, task: Task) -> Entry:

@@ -87,12 +87,16 @@ class PatchGame:
     Attributes:
         segmenter: the sliding network, perhaps behind a standardisation.
         generator: float (N, Z) noise to patches; None where there is none.
+        realness_weight: of -log(1 - p(fake)) on annotated patches, >= 0; published: 0.
         observed: numbers that describe the last pass of `network_loss`.
     """
 
-    def __init__(self, segmenter: nn.Module, generator: nn.Module | None) -> None:
+    def __init__(
+        self, segmenter: nn.Module, generator: nn.Module | None, realness_weight: float = 0.0
+    ) -> None:
         self.segmenter = segmenter
         self.generator = generator
+        self.realness_weight = realness_weight
         self.observed: dict[str, Tensor] = {}
 
     def logits(self, patches: Tensor) -> Tensor:
@@ -110,7 +114,11 @@ class PatchGame:
         return patches
 
     def network_loss(self, batch: PatchBatch) -> Tensor:
-        """L_c on annotated patches, and L_adv on as many generated ones."""
+        """L_c on annotated patches, and L_adv on as many generated ones.
+
+        With a `realness_weight`, annotated patches are also to be taken for real (Salimans et al.
+        2016), which L_c leaves open.
+        """
         real = self.logits(batch.patches)
         loss = classification = classification_loss(real, batch.classes)
         right = real[:, :-1].argmax(1) == batch.classes
@@ -129,6 +137,8 @@ class PatchGame:
             "unmasked": taken_for_fake(fake),
             "real_taken_for_fake": taken_for_fake(real),
         }
+        if self.realness_weight:
+            loss = loss + self.realness_weight * generator_loss(real)
         return loss + unmasking
 
     def generator_loss(self, batch: PatchBatch) -> Tensor:
@@ -235,7 +245,7 @@ class PatchStage:
                 f"Epoch {epoch + 1}: the network takes {share:.0%} of the annotated patches for "
                 "fake, which the published losses do not forbid. The share of generated patches "
                 "that it unmasks says nothing about them as long as real_taken_for_fake is high; "
-                "the classes are told apart all the same."
+                "the classes are told apart all the same. --realness-weight 1 forbids it."
             )
 
     def _draw(self, epoch: int, tracker: Tracker) -> None:
@@ -316,7 +326,7 @@ def _new_game(
             width = _first_channels(segmenter)
             generator = Deconvolution(settings.patches.noise, channels, width=width).to(device)
     segmenter = standardised(segmenter, settings.data, samples).to(device)
-    return PatchGame(segmenter, generator)
+    return PatchGame(segmenter, generator, settings.patches.realness_weight)
 
 
 def _first_channels(network: nn.Module) -> int:

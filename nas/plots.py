@@ -55,6 +55,8 @@ PANELS: Mapping[str, Mapping[str, str]] = {
         "discriminator_loss": "discriminator",
         "pretraining_loss": "pretraining",
         "generator_loss": "generator",
+        "classification_loss": "classes of patches",
+        "unmasking_loss": "unmasking of generated patches",
         "val_loss": "segmentation, validation images",
         "segmenter_architecture_loss": "objective of the segmenter's alpha",
         "discriminator_architecture_loss": "objective of the discriminator's alpha",
@@ -62,6 +64,11 @@ PANELS: Mapping[str, Mapping[str, str]] = {
     "Discriminator's accuracy": {
         "real_accuracy": "real taken for real",
         "fake_accuracy": "fake taken for fake",
+    },
+    "Patches": {
+        "patch_accuracy": "annotated ones told by class",
+        "unmasked": "generated ones taken for fake",
+        "real_taken_for_fake": "annotated ones taken for fake",
     },
     "What the discriminator goes by": {"by_softness": "softness", "by_shape": "shape"},
     "Gradient of the adversarial term": {"gradient_ratio": "in parts of the segmentation loss's"},
@@ -78,7 +85,7 @@ PANELS: Mapping[str, Mapping[str, str]] = {
 }
 """Title of a panel, and in it the names of metrics and what they are called in its legend."""
 
-SHARES = frozenset({"Discriminator's accuracy", "Segmentation"})
+SHARES = frozenset({"Discriminator's accuracy", "Segmentation", "Patches"})
 """Panels whose values are between 0 and 1 and are drawn on that scale."""
 
 

@@ -20,6 +20,7 @@ from nas.games.table import check_game
 from nas.health import examine
 from nas.health_record import HealthRecord, examined_batches
 from nas.illustration import draw_architecture_over_epochs, draw_curves, draw_search
+from nas.networks import PATCH_NETWORKS
 from nas.phases import new_phase, plan
 from nas.preparation import Data, check_unlabelled, open_data, record_data, rehearse
 from nas.rates import RateSchedule, check_table
@@ -79,6 +80,11 @@ def check_settings(settings: SearchSettings) -> None:
         raise UsageError(
             f"--backbone {settings.backbone} names no search space of segmenters: "
             f"{SEARCHED_SEGMENTER} was expected."
+        )
+    if settings.backbone.partition("?")[0] in PATCH_NETWORKS:
+        raise UsageError(
+            f"--backbone {settings.backbone} is trained on patches, by nas-retrain: search with a "
+            "segmenter of whole images."
         )
     if not searched:
         raise UsageError(

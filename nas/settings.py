@@ -379,7 +379,8 @@ class AugmentationSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class PatchSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Training of a network of 64x64 patches, --backbone patches:dc_net (Ayush)."""
+    """Training of a network of 64x64 patches, --backbone patches:dc_net (Ayush); the distance at
+    which they slide over an image is its option, patches:dc_net?stride=4."""
 
     patches: Positive = 15000
     """Patches in the training set, as many of each class."""
@@ -387,15 +388,16 @@ class PatchSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     patch_dilation: Count = 3
     """Background patches are centred further than this from the foreground, in pixels."""
 
-    patch_stride: Positive = 1
-    """Distance of the patches, in pixels, when a whole image is classified."""
-
     generator: Literal["none", "deconvolution"] = "deconvolution"
     """Where the patches of the class "fake" come from: a generator that is trained against the
     network, or nowhere (the simple CNN of the comparison)."""
 
     noise: Positive = 300
     """Numbers that the generator starts from."""
+
+    realness_weight: Weight = 0.0
+    """Weight of -log(1 - p(fake)) on annotated patches (Salimans et al. 2016: 1). The published
+    losses have no such term, and let the network take every patch for fake."""
 
 
 class ArchitectureSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

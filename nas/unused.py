@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from nas.networks import PATCH_NETWORKS
 from nas.own_genotypes import named_networks
 from nas.settings import (
     AugmentationSettings,
@@ -23,9 +24,6 @@ from nas.settings import (
     TrainingSettings,
 )
 from nas.supernets import SEARCHED_SEGMENTER
-
-PATCH_BACKBONE = "patches:"
-"""How the name of a network of patches begins."""
 
 
 def unused_in_search(settings: SearchSettings) -> dict[str, str]:
@@ -55,9 +53,10 @@ def unused_in_search(settings: SearchSettings) -> dict[str, str]:
 def unused_in_retraining(settings: RetrainSettings) -> dict[str, str]:
     """The settings of a retraining without effect, by name, and why."""
     unused = _unused_in_training(settings.training, settings.loss, settings.augmentation)
-    if not settings.backbone.startswith(PATCH_BACKBONE):
-        why = f"is about --backbone {PATCH_BACKBONE}dc_net, and the backbone is {settings.backbone}"
-        unused |= dict.fromkeys(PatchSettings.__struct_fields__, why)
+    if settings.backbone.partition("?")[0] in PATCH_NETWORKS:
+        return unused | _unused_on_patches(settings)
+    why = f"is about --backbone {', '.join(PATCH_NETWORKS)}; the backbone is {settings.backbone}"
+    unused |= dict.fromkeys(PatchSettings.__struct_fields__, why)
     if named_networks(settings)["discriminator"] == "none":
         why = "is about the discriminator, and --discriminator none has none"
         unused |= {"discriminator_input": why, **_without_discriminator(why)}
@@ -65,10 +64,23 @@ def unused_in_retraining(settings: RetrainSettings) -> dict[str, str]:
         unused |= _unused_in_game(settings.game)
     if not settings.loss.pretrain_epochs:
         unused["pretrain_loss"] = "is about --pretrain-epochs, and there are none"
-    watching = settings.training.lr_schedule == "plateau" or settings.training.early_stopping
-    if not watching:
-        unused["monitor"] = "is watched by --lr-schedule plateau and --early-stopping alone"
-    return unused | _unused_in_data(settings.data)
+    return unused | _unused_monitor(settings.training) | _unused_in_data(settings.data)
+
+
+def _unused_on_patches(settings: RetrainSettings) -> dict[str, str]:
+    why = f"is about segmenters of whole images, and --backbone is {settings.backbone}"
+    unused = _without_discriminator(why) | {"discriminator_input": why}
+    del unused["discriminator_lr"]
+    if settings.patches.generator == "none":
+        why = "is about the generator, and --generator none has none"
+        unused |= dict.fromkeys(("noise", "realness_weight", "discriminator_lr"), why)
+    return unused | _unused_monitor(settings.training) | _unused_in_data(settings.data)
+
+
+def _unused_monitor(training: TrainingSettings) -> dict[str, str]:
+    if training.lr_schedule == "plateau" or training.early_stopping:
+        return {}
+    return {"monitor": "is watched by --lr-schedule plateau and --early-stopping alone"}
 
 
 def _without_discriminator(why: str) -> dict[str, str]:

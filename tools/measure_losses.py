@@ -214,7 +214,7 @@ def table(times: Times) -> str:
     for names in (MINING, BORDERS):
         for name in names:
             share, ratio = medians[name] / medians[STEP], medians[name] / medians[names[0]]
-            lines.append(f"| {name} | {1e3 * medians[name]:.1f} | {share:.1%} | {ratio:.1f} |")
+            lines.append(f"| {name} | {1e3 * medians[name]:.1f} | {share:.2%} | {ratio:.1f} |")
     return "\n".join(lines)
 
 

@@ -15,7 +15,6 @@ from nas.cli.common import with_variants
 from nas.retrain import check_settings
 from nas.runs import to_settings
 from nas.settings import RetrainSettings, SearchSettings
-from nas.unused import PATCH_BACKBONE
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 DOCUMENTS = ("dong2019", "nelson2022", "lalwani", "ayush2017", "livne2019")
@@ -85,7 +84,7 @@ def test_every_variant_is_valid_and_says_where_its_stand_in_is(path: Path) -> No
     assert {"smoke", "stand_in"} <= set(tables["variants"])
     for variants in itertools.chain([()], ((name,) for name in tables["variants"])):
         settings = retrained(path, list(variants))
-        if settings.backbone.startswith(PATCH_BACKBONE):
+        if settings.backbone.startswith("patches:"):
             from nas.patch_training import check_patch_settings
 
             check_patch_settings(settings)

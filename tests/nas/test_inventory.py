@@ -14,7 +14,7 @@ from nas.data.readers import READERS
 from nas.discriminators import DISCRIMINATORS
 from nas.errors import RunError, UsageError
 from nas.inventory import Task, chosen, everything, relaxed
-from nas.networks import build_network
+from nas.networks import PATCH_NETWORKS, build_network
 from nas.segmenters import SEGMENTERS
 from nas.supernets import DEFAULT_SEARCHES, new_supernet
 from search_spaces import SPACES, genotypes
@@ -37,7 +37,7 @@ def entry(specification: str, task: Task = TASK) -> inventory.Entry:
 def test_everything_is_there_once_with_a_line() -> None:
     entries = everything(TASK)
     for kind, table in (
-        ("segmenter", SEGMENTERS),
+        ("segmenter", {**SEGMENTERS, **PATCH_NETWORKS}),
         ("discriminator", DISCRIMINATORS),
         ("space", SPACES),
         ("data set", READERS),

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 from unittest.mock import patch
 
+import msgspec
 import pytest
 import torch
 from torch import Tensor, nn
@@ -135,6 +136,31 @@ def test_losses_of_a_step(new_stage: NewStage) -> None:
     with torch.no_grad():
         moved = stage.game.logits(generated).softmax(1)[:, -1]
     assert numbers["generator_loss"] == pytest.approx(-(1 - moved).log().mean().item())
+
+
+def test_annotated_patches_may_be_asked_to_be_taken_for_real(new_stage: NewStage) -> None:
+    """Salimans et al. 2016: -log(1 - p(fake)) of annotated patches; without it, they need not."""
+    game = new_stage().game
+    batch = PatchBatch(torch.zeros(2, 1, 64, 64), torch.tensor([0, 1]), torch.zeros(2, 6))
+    real = torch.tensor([[0.0, 1.0, 3.0], [0.0, 1.0, -2.0]])
+    fake = torch.tensor([[0.0, 1.0, 3.0], [0.0, 1.0, 3.0]])
+    found = []
+    for weight in (0.0, 0.5):
+        game.realness_weight = weight
+        with patch.object(game, "logits", side_effect=[real, fake]):
+            found.append(game.network_loss(batch))
+    p_fake = real.softmax(1)[:, -1]
+    expected = -0.5 * (1 - p_fake).log().mean()
+    assert torch.allclose(found[1] - found[0], expected)
+
+
+def test_the_weight_of_realness_is_that_of_the_settings(
+    tmp_path: Path, discs: Callable[..., Data]
+) -> None:
+    patches = PatchSettings(patches=20, noise=6, realness_weight=0.25)
+    settings = msgspec.structs.replace(make_settings(), patches=patches)
+    stage = PatchStage(settings, RunFolder(tmp_path / "run"), discs())
+    assert stage.game.realness_weight == 0.25
 
 
 def test_shares_are_of_the_right_patches(new_stage: NewStage) -> None:

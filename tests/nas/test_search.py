@@ -614,6 +614,7 @@ def test_the_unrolled_step_follows_the_schedule(new_stage: Callable[..., SearchS
     ("changed", "words"),
     [
         ({"game": {"game": "nelson-as-coded"}}, "retraining for comparison"),
+        ({"backbone": "patches:dc_net?width=4"}, "trained on patches"),
         ({"game": {"adversarial_start": 9}}, "--adversarial-start 9"),
         ({"training": {"lr_schedule": "table"}}, "--lr-table"),
         ({"augmentation": {"curriculum": ("elastic",)}}, "--elastic"),

@@ -12,6 +12,7 @@ from nas.settings import (
     DataSettings,
     GameSettings,
     LossSettings,
+    PatchSettings,
     RetrainSettings,
     SearchSettings,
     SpaceSettings,
@@ -104,3 +105,24 @@ def test_every_name_is_a_setting() -> None:
         tables = [getattr(settings, name) for name in settings.__struct_fields__]
         known = {name for table in tables for name in getattr(table, "__struct_fields__", ())}
         assert set(find(settings)) <= known
+
+
+@pytest.mark.parametrize(
+    ("generator", "unused", "used"),
+    [
+        ("deconvolution", {"discriminator_input", "game"}, {"discriminator_lr", "noise"}),
+        ("none", {"discriminator_lr", "noise", "realness_weight"}, {"patches"}),
+    ],
+)
+def test_on_patches_the_generator_has_the_discriminators_rate(
+    generator: str, unused: set[str], used: set[str]
+) -> None:
+    settings = RetrainSettings(
+        backbone="patches:dc_net?width=4",
+        adversary=AdversarySettings(discriminator="none"),
+        patches=PatchSettings(generator=generator),
+    )
+    found = set(unused_in_retraining(settings))
+    assert unused <= found
+    assert not used & found
+    assert "patches" in unused_in_retraining(RetrainSettings(**PLAIN))
