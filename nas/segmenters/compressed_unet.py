@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from nas.data.augmentation.tiles import join
 from nas.segmenters.blocks import Normalisation
 from search_spaces.initialisation import he_initialise
 from search_spaces.normalisation import conv2d, norm_layer
@@ -149,11 +150,12 @@ class Quartered(nn.Module):
             ]
         outputs = self.network(torch.cat(quarters)).chunk(len(CORNERS))
         parts = [corner(each, size, *place) for each, place in zip(outputs, CORNERS, strict=True)]
-        upper, lower = (
-            torch.cat([left, right[..., 2 * size[1] - width :]], dim=-1)
-            for left, right in (parts[:2], parts[2:])
-        )
-        return torch.cat([upper, lower[..., 2 * size[0] - height :, :]], dim=-2)
+        down, across = 2 * size[0] - height, 2 * size[1] - width
+        tiles = [
+            part[..., lower * down :, right * across :]
+            for part, (lower, right) in zip(parts, CORNERS, strict=True)
+        ]
+        return join(tiles, 2, 2)
 
 
 def corner(images: Tensor, size: tuple[int, int], lower: int, right: int) -> Tensor:

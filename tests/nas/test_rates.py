@@ -141,6 +141,13 @@ def test_early_stopping_counts_epochs_without_gain() -> None:
     assert again == stopping
 
 
+def test_a_gain_begins_the_count_anew() -> None:
+    stopping = EarlyStopping(2, "mean_iou")
+    for value in (0.1, 0.0, 0.2, 0.1, 0.3, 0.2):
+        stopping.after_epoch(value)
+        assert stopping.stop_reason() is None
+
+
 def test_less_is_better_for_a_loss() -> None:
     stopping = EarlyStopping(1, "val_loss")
     for value in (3.0, 2.0, 1.0):

@@ -398,7 +398,7 @@ def test_a_discriminator_of_pixels_judges_every_pixel_and_on_average_like_that_o
     verdicts = pixel(maps)
     assert verdicts.shape == (2, 1, 16, 24)
     assert torch.allclose(verdicts.mean(dim=(2, 3)), image(maps))
-    assert float(verdicts.std()) > 0
+    assert verdicts.std().item() > 0
     again = search_spaces.build(pixel.genotype())
     assert again(maps.float()).shape == (2, 1, 16, 24)
 

@@ -146,7 +146,7 @@ def test_the_adversarial_term_pulls_the_prediction_towards_what_is_taken_for_rea
     with torch.no_grad():
         for weight, slope in zip(segmenter.parameters(), slopes, strict=True):
             weight -= 1e-3 * slope
-    assert float(segmenter(batch.images).softmax(1)[:, 2].mean()) > float(before)
+    assert segmenter(batch.images).softmax(1)[:, 2].mean().item() > before.item()
 
 
 def test_verdicts_are_logits_of_real_then_fake(batch: Batch) -> None:
