@@ -1,4 +1,4 @@
-"""A Markdown table of evaluated retrainings: a row per pair of networks, over seeds.
+"""A Markdown table of evaluated retrainings: a row per pair of networks and game, over seeds.
 
     python tools/tabulate_runs.py OUT/seed*/none OUT/seed*/resnet10 OUT/seed*/genotype
 
@@ -24,6 +24,7 @@ from nas.settings import RetrainSettings
 COLUMNS = (
     "segmenter",
     "discriminator",
+    "game",
     "runs",
     "mIoU pooled",
     "mIoU foreground",
@@ -40,10 +41,10 @@ def main() -> None:
 
 
 def table(folders: Sequence[RunFolder]) -> str:
-    """Markdown, a row per pair of networks in the order in which they come."""
-    rows: dict[tuple[str, str], list[tuple[float, float, float, float]]] = defaultdict(list)
+    """Markdown, a row per pair of networks and game in the order in which they come."""
+    rows: dict[tuple[str, str, str], list[tuple[float, float, float, float]]] = defaultdict(list)
     for folder in folders:
-        rows[networks(folder)].append(figures(folder))
+        rows[method(folder)].append(figures(folder))
     lines = ["| " + " | ".join(COLUMNS) + " |", "|---" * len(COLUMNS) + "|"]
     for names, values in rows.items():
         *shares, minutes = zip(*values, strict=True)
@@ -55,10 +56,12 @@ def table(folders: Sequence[RunFolder]) -> str:
     return "\n".join(lines)
 
 
-def networks(folder: RunFolder) -> tuple[str, str]:
-    """Segmenter and discriminator of a run; a genotype's file goes by its name."""
-    named = named_networks(folder.read_settings(RetrainSettings))
-    return short_name(named["segmenter"]), short_name(named["discriminator"])
+def method(folder: RunFolder) -> tuple[str, str, str]:
+    """Segmenter and discriminator of a run, and their game; a genotype's file goes by its name."""
+    settings = folder.read_settings(RetrainSettings)
+    named = named_networks(settings)
+    game = "" if named["discriminator"] == "none" else settings.game.game
+    return short_name(named["segmenter"]), short_name(named["discriminator"]), game
 
 
 def short_name(specification: str) -> str:
