@@ -98,6 +98,20 @@ def test_a_mask_in_another_case_is_noticed(discs: Callable[..., Data]) -> None:
     assert len(changes(known, found)) == len(samples)
 
 
+def test_changed_unlabelled_images_are_refused(
+    folder: RunFolder, discs: Callable[..., Data]
+) -> None:
+    for shift in (0.0, 1e-4, 0.05):
+        data = replace(discs(train=6, shift=shift), settings=DataSettings(unlabelled_images=2))
+        found = data.unlabelled(CPU)
+        assert found is not None and set(found.images) == set(data.put_aside)
+        if shift < 0.01:
+            record_data(folder, discs(train=6), unlabelled=found)
+        else:
+            with pytest.raises(DataError, match="has another image"):
+                record_data(folder, discs(train=6), unlabelled=found)
+
+
 def test_rounding_of_another_machine_is_no_change(discs: Callable[..., Data]) -> None:
     data, nearly = discs(), discs(shift=1e-4)
     known = describe(data, data.loaded("train", CPU))

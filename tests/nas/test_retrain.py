@@ -314,6 +314,37 @@ def test_a_run_goes_on_exactly_from_within_and_behind_a_pretraining(
     assert torch.equal(flat(discriminator(first)), flat(discriminator(second)))
 
 
+def same(first: Any, second: Any) -> bool:
+    if isinstance(first, torch.Tensor):
+        return torch.equal(first, second)
+    if isinstance(first, dict):
+        return first.keys() == second.keys() and all(same(first[k], second[k]) for k in first)
+    if isinstance(first, list | tuple):
+        return len(first) == len(second) and all(map(same, first, second))
+    return bool(first == second)
+
+
+def test_all_that_is_remembered_comes_back(new_stage: Callable[..., RetrainStage]) -> None:
+    later = AugmentationSettings(elastic=1, curriculum=("elastic",), curriculum_iou=0.2)
+    options = {
+        "tables": {"augmentation": later},
+        "lr_schedule": "plateau",
+        "lr_patience": 1,
+        "early_stopping": 9,
+    }
+    first, second = new_stage(RESNET, **options), new_stage(RESNET, **options)
+    fresh = copy.deepcopy(second.state())
+    epoch_of(first, 0)
+    finish(first, [0.5, 0.4, 0.3])
+    state = copy.deepcopy(first.state())
+    for part in ("schedule", "curriculum", "stopping", "health", "engine", "best"):
+        assert not same(state[part], fresh[part]), part
+    second.restore(copy.deepcopy(state))
+    restored = second.state()
+    for part in state:
+        assert same(state[part], restored[part]), part
+
+
 def test_before_its_beginning_the_adversary_rests(new_stage: Callable[..., RetrainStage]) -> None:
     stage = new_stage(RESNET, tables={"game": GameSettings(adversarial_start=2)})
     alone = new_stage(NONE)

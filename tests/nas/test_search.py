@@ -623,3 +623,24 @@ def test_the_unrolled_step_follows_the_schedule(new_stage: Callable[..., SearchS
 def test_games_that_no_search_can_play_are_refused(changed: dict[str, Any], words: str) -> None:
     with pytest.raises(UsageError, match=words):
         check_settings(settings(**changed))
+
+
+def test_schedule_curriculum_and_health_come_back(new_stage: Callable[..., SearchStage]) -> None:
+    options = {
+        "training": {"lr_schedule": "plateau", "lr_patience": 1},
+        "augmentation": {"elastic": 1.0, "curriculum": ("elastic",), "curriculum_iou": 0.0},
+    }
+    first, second = new_stage(**options), new_stage(**options)
+    fresh = snapshot(second.state())
+    first.step(0, 0)
+    with (
+        patch("nas.search.draw_search"),
+        Tracker(first.folder, say=lambda line: None) as tracker,
+    ):
+        first.finish_epoch(0, tracker)
+    state = snapshot(first.state())
+    second.restore(snapshot(state))
+    restored = second.state()
+    for part in ("schedule", "curriculum", "health"):
+        assert not equal(state[part], fresh[part]), part
+        assert equal(state[part], restored[part]), part
