@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,35 +13,57 @@ from nas.data.augmentation.pipeline import Augmentation
 from nas.data.augmentation.sample import Sample
 from nas.data.batches import Batch, stable_seed
 from nas.devices import derived_seed
-from nas.losses.pixel_weights import pixel_weights
+from nas.losses.border_weights import border_weights, objects
+from nas.losses.pixel_weights import class_frequency_weights
 from nas.losses.triplets import mine_triplets
 from nas.settings import LossSettings
 
 
-class WithWeights:
-    """Gives every case the weights of its pixels, computed when it is first seen and kept.
+class WithBorderWeights:
+    """Gives every case the border weights of its pixels, computed when it is first seen and kept.
 
     Args:
-        classes: K, background included.
-        settings: which weights.
+        settings: how much a gap counts, and how wide it may be.
     """
 
-    def __init__(self, classes: int, settings: LossSettings) -> None:
-        self._classes = classes
+    def __init__(self, settings: LossSettings) -> None:
         self._settings = settings
         self._known: dict[str, torch.Tensor] = {}
 
     def __call__(self, batch: Batch, epoch: int, step: int) -> Batch:
-        """The batch with weights."""
+        """The batch with weights: 1, and more in narrow gaps."""
         cases = zip(batch.ids, batch.labels, strict=True)
         return batch._replace(weights=torch.stack([self._of(*case) for case in cases]))
 
     def _of(self, case: str, labels: torch.Tensor) -> torch.Tensor:
         if case not in self._known:
-            weights = pixel_weights(labels.cpu().numpy(), self._classes, self._settings)
-            assert weights is not None
-            self._known[case] = torch.from_numpy(weights).to(labels.device)
+            instances = objects(labels.cpu().numpy())
+            settings = self._settings
+            borders = border_weights(instances, settings.border_weight, settings.border_sigma)
+            self._known[case] = torch.from_numpy(1 + borders).to(labels.device)
         return self._known[case]
+
+
+class WithClassWeights:
+    """Weighs the pixels of every image, as it is by then, by how rare their class is in it.
+
+    Args:
+        classes: K, background included.
+    """
+
+    def __init__(self, classes: int) -> None:
+        self._classes = classes
+
+    def __call__(self, batch: Batch, epoch: int, step: int) -> Batch:
+        """The batch with w_c in place of 1 in the weights (w = w_c + border term)."""
+        by_class = torch.stack(
+            [
+                torch.from_numpy(class_frequency_weights(labels.cpu().numpy(), self._classes))
+                for labels in batch.labels
+            ]
+        ).to(batch.labels.device)
+        borders = 0.0 if batch.weights is None else batch.weights - 1
+        return batch._replace(weights=by_class + borders)
 
 
 @dataclass
@@ -48,16 +71,16 @@ class Curriculum:
     """Whether what is kept for later has begun; a training says when.
 
     Attributes:
-        threshold: mean IoU of the validation images at which it begins.
+        threshold: mean IoU without the background at which it begins.
         begun: whether it has.
     """
 
     threshold: float
     begun: bool = False
 
-    def after_epoch(self, mean_iou: float | None) -> bool:
+    def after_epoch(self, foreground_iou: float | None) -> bool:
         """Take in the score of an epoch; whether the curriculum begins with it."""
-        begins = not self.begun and mean_iou is not None and mean_iou > self.threshold
+        begins = not self.begun and foreground_iou is not None and foreground_iou > self.threshold
         self.begun = self.begun or begins
         return begins
 
@@ -68,6 +91,14 @@ class Curriculum:
     def restore(self, state: dict[str, Any]) -> None:
         """Become what `state` was taken from."""
         self.begun = state["begun"]
+
+
+def curriculum_begins(epoch: int, curriculum: Curriculum, later: Sequence[str]) -> str:
+    """That what was kept for later begins after an epoch, counted from 0, in words."""
+    return (
+        f"Epoch {epoch + 1}: the mean IoU without the background has passed "
+        f"{curriculum.threshold:g}, so {', '.join(later)} of the curriculum begins."
+    )
 
 
 class Augmented:

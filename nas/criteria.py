@@ -35,15 +35,9 @@ def pretraining_criterion(settings: LossSettings) -> Criterion:
             return _dice
 
 
-def wants_triplets(settings: LossSettings) -> bool:
-    """Whether a term of either loss looks at triplets."""
-    pretrained = settings.pretrain_epochs > 0 and settings.pretrain_loss == "triplet"
-    return settings.triplet_weight > 0 or pretrained
-
-
-def wants_weights(settings: LossSettings) -> bool:
-    """Whether pixels have weights."""
-    return settings.class_weights != "none" or settings.border_weight > 0
+def wants_triplets(settings: LossSettings, pretraining: bool) -> bool:
+    """Whether a term of the loss, or of that of the pretraining, looks at triplets."""
+    return settings.pretrain_loss == "triplet" if pretraining else settings.triplet_weight > 0
 
 
 def _cross_entropy(logits: Tensor, batch: Batch) -> Tensor:

@@ -22,6 +22,8 @@ class Band:
         one_sided: a verdict given oftener, to real and to fake, is given always.
         gradient_ratio: a gradient that is weaker, in parts of that of the segmentation loss, moves
             nothing: with Dong's weight of 0.01 it is one millionth.
+        outweighing: an adversarial term whose gradient, with its weight, is stronger, in parts of
+            that of the segmentation loss, leads the segmenter; it is meant to correct.
         softness: softness may decide alone so much oftener than shape. 0 is where both count alike;
             accuracy on real + accuracy on fake - 1 where shape counts nothing, so that a
             discriminator right on 5 of 8 maps of each side can reach, not pass, this.
@@ -33,6 +35,7 @@ class Band:
     blind: float = 0.55
     one_sided: float = 0.95
     gradient_ratio: float = 1e-4
+    outweighing: float = 1.0
     softness: float = 0.25
     leaked_gradient: float = 0.0
 
@@ -91,6 +94,17 @@ def _gives_no_gradient(health: Health, band: Band) -> str | None:
     )
 
 
+def _outweighs(health: Health, band: Band) -> str | None:
+    if health.weighted_ratio <= band.outweighing:
+        return None
+    return (
+        "The adversarial term outweighs the segmentation loss: at its weight of "
+        f"{health.adversarial_weight:.2g} its gradient is {health.weighted_ratio:.2g} times as "
+        "strong, so that the segmenter learns to please the discriminator rather than to segment. "
+        "Try a lower --adversarial-weight."
+    )
+
+
 def _sees_softness_alone(health: Health, band: Band) -> str | None:
     if health.verdicts < band.verdicts or health.softness <= band.softness:
         return None
@@ -137,6 +151,7 @@ FAULTS: dict[str, Callable[[Health, Band], str | None]] = {
     "says one thing": _says_one_thing,
     "blind": _is_blind,
     "no gradient": _gives_no_gradient,
+    "outweighs": _outweighs,
     "softness": _sees_softness_alone,
     "inverted": _is_shown_other_classes,
     "leak": _keeps_old_gradients,

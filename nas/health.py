@@ -20,19 +20,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from nas.cues import Cue
 from nas.data.batches import Batch
+from nas.games.adversarial import Pressure, Side
 from nas.gradients import gradient, norm
 from nas.losses.adversarial import AdversarialLoss
 from nas.softness import with_softness_of
 from nas.traceless import frozen, without_trace
-
-Side = Literal["real", "fake"]
 
 CLEARLY_BETTER = 0.1
 """A channel shows another class than its own where its correlation with that is so much higher."""
@@ -48,6 +47,7 @@ class Game(Protocol):
     discriminator: nn.Module
     adversarial: AdversarialLoss
     cue: Cue
+    pressure: Pressure
 
     def contestants(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The real and the fake maps, (N, K, H, W), as the discriminator sees them."""
@@ -80,6 +80,7 @@ class Health:
         segmenter_gradient: norm, over the segmenter's weights, of the gradient of the adversarial
             term without its weight; the mean over batches.
         segmentation_gradient: the same of the segmentation loss.
+        adversarial_weight: of the adversarial term at the time, >= 0.
         shown_classes: for each channel of the fake maps, the class whose probability it shows.
         leaked_gradient: norm of what lies in ``.grad`` of the discriminator's weights between
             steps; 0 where a step starts from a clean slate.
@@ -94,6 +95,7 @@ class Health:
     hardened_fake_accuracy: float
     segmenter_gradient: float
     segmentation_gradient: float
+    adversarial_weight: float
     shown_classes: tuple[int, ...]
     leaked_gradient: float
 
@@ -107,6 +109,11 @@ class Health:
         """Gradient of the adversarial term over that of the segmentation loss, >= 0."""
         smallest = torch.finfo(torch.float32).tiny
         return self.segmenter_gradient / max(self.segmentation_gradient, smallest)
+
+    @property
+    def weighted_ratio(self) -> float:
+        """The same with the weight that the adversarial term has, >= 0."""
+        return self.adversarial_weight * self.gradient_ratio
 
     @property
     def by_softness(self) -> float:
@@ -139,6 +146,7 @@ class Health:
             "fake_accuracy": self.fake_accuracy,
             "segmenter_gradient": self.segmenter_gradient,
             "gradient_ratio": self.gradient_ratio,
+            "weighted_ratio": self.weighted_ratio,
             "by_softness": self.by_softness,
             "by_shape": self.by_shape,
             "softness": self.softness,
@@ -183,6 +191,7 @@ def examine(game: Game, batches: Iterable[Batch]) -> Health:
         hardened_fake_accuracy=_share(hard <= threshold),
         segmenter_gradient=float(slopes[0]),
         segmentation_gradient=float(slopes[1]),
+        adversarial_weight=game.pressure.adversarial,
         shown_classes=shown_classes(torch.stack([look.correlations for look in looks]).mean(dim=0)),
         leaked_gradient=leaked,
     )

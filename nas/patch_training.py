@@ -186,7 +186,8 @@ class PatchStage:
         self.steps = len(self._batches)
         self.game = _new_game(settings, data, self.train_samples, device)
         self.engine = new_engine(settings, self.game, device)
-        self._schedule = RateSchedule(settings.training, list(self.engine.optimizers().values()))
+        optimizers = list(self.engine.optimizers().values())
+        self._schedule = RateSchedule(settings.training, optimizers, self.epochs)
         self._stopping = EarlyStopping(settings.training.early_stopping, settings.training.monitor)
         self.health = HealthRecord()
         self._told_of_fakes = False
@@ -367,7 +368,12 @@ def validate(segmenter: nn.Module, samples: Samples, classes: int) -> dict[str, 
             found, truth = logits.argmax(1).cpu().numpy(), batch.labels.cpu().numpy()
             confusions.append(confusion_matrices(found, truth, classes))
     pooled = np.concatenate(confusions).sum(0)
-    return {"mean_iou": float(mean_defined(iou(pooled))), "val_loss": total / len(samples)}
+    found = iou(pooled)
+    return {
+        "mean_iou": float(mean_defined(found)),
+        "foreground_iou": float(np.nan_to_num(mean_defined(found[1:]))),
+        "val_loss": total / len(samples),
+    }
 
 
 def patch_sheet(blocks: dict[str, np.ndarray]) -> pictures.Picture:

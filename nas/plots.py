@@ -71,7 +71,7 @@ PANELS: Mapping[str, Mapping[str, str]] = {
         "real_taken_for_fake": "annotated ones taken for fake",
     },
     "What the discriminator goes by": {"by_softness": "softness", "by_shape": "shape"},
-    "Gradient of the adversarial term": {"gradient_ratio": "in parts of the segmentation loss's"},
+    "Gradient of the adversarial term": {"weighted_ratio": "in parts of the segmentation loss's"},
     "Segmentation": {"mean_iou": "mean IoU"},
     "Second-order terms of the discriminator's alpha": {
         "discriminator_cosine_segmenter": "cosine, segmenter",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -85,6 +86,25 @@ class Data:
             samples.load()
         return samples
 
+    def _refuse_held_out(self, files: Sequence[Path]) -> None:
+        """Refuse unlabelled images that the run is to be judged by.
+
+        Raises:
+            DataError: names the first one.
+        """
+        judges = {*self.split.val, *self.split.test}
+        held_out = {
+            case.image.resolve(): case.id
+            for case in self.reader.cases
+            if case.id in judges and isinstance(case.image, Path)
+        }
+        for path in files:
+            if path.resolve() in held_out:
+                raise DataError(
+                    f"--unlabelled holds {path}, which is the validation or test image "
+                    f"{held_out[path.resolve()]}: scores on it would be too good. Take it out."
+                )
+
     def unlabelled(self, device: torch.device) -> Unlabelled | None:
         """The images without masks, decoded; None where there are none.
 
@@ -95,6 +115,7 @@ class Data:
         aside = set(self.put_aside)
         folder = self.settings.unlabelled
         files = {str(path): path for path in files_of(folder)} if folder else {}
+        self._refuse_held_out(list(files.values()))
 
         def read(name: str) -> np.ndarray:
             if name in aside:
@@ -102,7 +123,7 @@ class Data:
             return read_file(files[name], self.reader.channels, self.settings)
 
         names = [*self.put_aside, *files]
-        return Unlabelled(names, read, self.size, device) if names else None
+        return Unlabelled.read(names, read, self.size, device) if names else None
 
 
 def open_data(settings: DataSettings, folder: RunFolder | None = None) -> Data:

@@ -43,8 +43,8 @@ def parse_table(entries: Sequence[str]) -> dict[int, float]:
     return table
 
 
-def check_table(settings: TrainingSettings) -> None:
-    """Refuse a table without its schedule, the schedule without a table, and a malformed one.
+def check_rates(settings: TrainingSettings) -> None:
+    """Refuse a table without its schedule or of another form, and a floor above the rates.
 
     Raises:
         UsageError: with what is wrong.
@@ -52,6 +52,12 @@ def check_table(settings: TrainingSettings) -> None:
     if (settings.lr_schedule == "table") != bool(settings.lr_table):
         raise UsageError("--lr-schedule table and --lr-table belong together: give both or none.")
     parse_table(settings.lr_table)
+    lowest = min(settings.segmenter_lr, settings.discriminator_lr)
+    if settings.lr_schedule in ("plateau", "cosine") and settings.lr_min > lowest:
+        raise UsageError(
+            f"--lr-min {settings.lr_min:g} is above a learning rate, {lowest:g}, which would rise: "
+            "lower it."
+        )
 
 
 class RateSchedule:
@@ -60,10 +66,13 @@ class RateSchedule:
     Args:
         settings: of the training.
         optimizers: of the networks, with the rates at the start.
+        epochs: for which it lasts.
     """
 
-    def __init__(self, settings: TrainingSettings, optimizers: Sequence[Optimizer]) -> None:
-        schedulers = [_scheduler(settings, optimizer) for optimizer in optimizers]
+    def __init__(
+        self, settings: TrainingSettings, optimizers: Sequence[Optimizer], epochs: int
+    ) -> None:
+        schedulers = [_scheduler(settings, optimizer, epochs) for optimizer in optimizers]
         self._schedulers = [scheduler for scheduler in schedulers if scheduler is not None]
 
     def after_epoch(self, monitored: float | None) -> None:
@@ -99,7 +108,7 @@ def _is_plain(value: object) -> bool:
     return value is None or isinstance(value, (bool, int, float, str))
 
 
-def _scheduler(settings: TrainingSettings, optimizer: Optimizer) -> LRScheduler | None:
+def _scheduler(settings: TrainingSettings, optimizer: Optimizer, epochs: int) -> LRScheduler | None:
     match settings.lr_schedule:
         case "table":
             return LambdaLR(optimizer, _factors(parse_table(settings.lr_table)))
@@ -114,7 +123,7 @@ def _scheduler(settings: TrainingSettings, optimizer: Optimizer) -> LRScheduler 
         case "decay":
             return StepLR(optimizer, settings.lr_every, settings.lr_factor)
         case "cosine":
-            return CosineAnnealingLR(optimizer, settings.epochs, settings.lr_min)
+            return CosineAnnealingLR(optimizer, epochs, settings.lr_min)
         case "constant":
             return None
 
@@ -131,7 +140,7 @@ def _factors(table: Mapping[int, float]) -> Callable[[int], float]:
 
 def direction(monitor: str) -> Literal["min", "max"]:
     """``max`` where more of a monitored number is better, ``min`` otherwise."""
-    return "max" if monitor == "mean_iou" else "min"
+    return "min" if monitor == "val_loss" else "max"
 
 
 @dataclass

@@ -22,6 +22,11 @@ class Moment:
     discriminator_steps: int
 
     @property
+    def is_judged(self) -> bool:
+        """Whether the discriminator has a say, learning or not."""
+        return self.pressure.adversarial > 0 or self.pressure.unlabelled > 0
+
+    @property
     def order(self) -> tuple[str, ...]:
         """The players of a step, in turn."""
         return ("segmenter", *["discriminator"] * self.discriminator_steps)

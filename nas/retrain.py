@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from nas.additions import Curriculum
+from nas.additions import Curriculum, curriculum_begins
 from nas.bilevel import Bilevel, Player, UnrolledStep
-from nas.criteria import pretraining_criterion, wants_weights
+from nas.criteria import pretraining_criterion, wants_triplets
 from nas.data.batches import Batch, Samples
 from nas.devices import autocast, resolve_device, seed_noise, seeded, set_threads
 from nas.errors import UsageError
-from nas.games.adversarial import AdversarialSegmentation
+from nas.games.adversarial import AdversarialSegmentation, Pressure
 from nas.games.nelson_as_coded import NelsonAsCoded, UnclearedGradients
 from nas.games.segmentation import Segmentation
 from nas.games.table import check_game, new_game
@@ -34,11 +34,11 @@ from nas.preparation import (
     rehearse,
     standardised,
 )
-from nas.rates import EarlyStopping, RateSchedule, check_table
-from nas.relations import Relations
+from nas.rates import EarlyStopping, RateSchedule, check_rates
+from nas.relations import Moment, Relations
 from nas.runs import RunFolder, now
-from nas.scoring import score_segmenter, validation_loss
-from nas.settings import AdversarySettings, RetrainSettings
+from nas.scoring import validate
+from nas.settings import AdversarySettings, GameSettings, RetrainSettings
 from nas.specifications import parse_specification
 from nas.tracking import Tracker
 from nas.training import Training
@@ -48,6 +48,9 @@ from search_spaces.parametric_genotypes import FlexVGGGenotype
 
 if TYPE_CHECKING:
     from nas.patch_training import PatchStage
+
+AS_CODED = ("adversarial_loss", "cue", "discriminator_steps", "unlabelled_weight")
+"""Settings of the game that have no place in Nelson's code."""
 
 STANDING_STILL = UnrolledStep(rate=0.0)
 
@@ -136,21 +139,26 @@ def check_settings(settings: RetrainSettings) -> None:
         UsageError: with what contradicts what.
     """
     training, game = settings.training, settings.game
-    check_table(training)
+    check_rates(training)
     check_augmentation(settings.augmentation)
-    check_game(game)
+    if named_networks(settings)["discriminator"] != "none":
+        check_game(game, training.epochs)
     if game.game != "nelson-as-coded":
         return
-    coded = {
-        "--clip-norm 0": training.clip_norm == 0,
-        "--discriminator-steps 1": game.discriminator_steps == 1,
-        "--loss cross_entropy": settings.loss.loss == "cross_entropy"
-        and not (wants_weights(settings.loss) or settings.loss.triplet_weight),
-        "--unlabelled-weight 0": game.unlabelled_weight == 0,
-    }
-    for option, given in coded.items():
-        if not given:
-            raise UsageError(f"--game nelson-as-coded is as it was coded, which needs {option}.")
+    default = GameSettings(game="nelson-as-coded")
+    others = [name for name in AS_CODED if getattr(game, name) != getattr(default, name)]
+    options = [f"--{name.replace('_', '-')}" for name in others]
+    options += ["--clip-norm"] if training.clip_norm else []
+    loss = settings.loss
+    options += ["--loss"] if loss.loss != "cross_entropy" else []
+    options += ["--class-weights"] if loss.class_weights != "none" else []
+    options += ["--border-weight"] if loss.border_weight else []
+    options += ["--triplet-weight"] if loss.triplet_weight else []
+    if options:
+        raise UsageError(
+            f"--game nelson-as-coded is as it was coded, with --clip-norm 0 and everything else of "
+            f"the game and the loss by default: change {', '.join(options)}."
+        )
 
 
 class RetrainStage:
@@ -178,18 +186,9 @@ class RetrainStage:
         self._relations = Relations(settings.training.adversarial_weight, settings.game)
         self._curriculum = Curriculum(settings.augmentation.curriculum_iou)
         self._stopping = EarlyStopping(settings.training.early_stopping, settings.training.monitor)
-        self._batches = training_batches(
-            settings,
-            self.train_samples,
-            self.train_samples.ids,
-            "weight batches",
-            len(data.classes),
-            self.unlabelled,
-            self._curriculum,
-        )
-        self.steps = len(self._batches)
         self.game = _new_game(settings, self.adversary, data, self.train_samples, device)
         self._enter(pretraining=settings.loss.pretrain_epochs > 0)
+        self.steps = len(self._batches)
         losses = [player.loss for player in new_engine(settings, self.game, device).players]
         rehearse(losses, self.engine.modules, self._batches.batch(0, self.steps - 1))
         self._best = -1.0
@@ -198,41 +197,52 @@ class RetrainStage:
 
     def _enter(self, pretraining: bool) -> None:
         """Build optimisers and schedules anew, for the pretraining or for the game."""
+        settings, samples = self.settings, self.train_samples
         self._pretraining = pretraining
+        make, epochs = new_engine, settings.training.epochs
         if pretraining:
-            self.engine = pretraining_engine(self.settings, self.game, self.train_samples.device)
-        else:
-            self.engine = new_engine(self.settings, self.game, self.train_samples.device)
+            make, epochs = pretraining_engine, settings.loss.pretrain_epochs
+        self.engine = make(settings, self.game, samples.device)
         optimizers = list(self.engine.optimizers().values())
-        self._schedule = RateSchedule(self.settings.training, optimizers)
+        self._schedule = RateSchedule(settings.training, optimizers, epochs)
+        self._batches = training_batches(
+            settings,
+            samples,
+            samples.ids,
+            "weight batches",
+            len(self.data.classes),
+            self.unlabelled,
+            self._curriculum,
+            wants_triplets(settings.loss, pretraining),
+        )
 
     def step(self, epoch: int, step: int) -> dict[str, float]:
         """One step of the segmenter, then those of the discriminator."""
         pretraining = epoch < self.settings.loss.pretrain_epochs
         if pretraining != self._pretraining:
             self._enter(pretraining)
-        order = None if pretraining else self._order(epoch)
+        order = None if pretraining else self._moment(epoch).order
         losses = self.engine.update_weights(self._batches.batch(epoch, step), order)
         return {f"{name}_loss": loss.item() for name, loss in losses.items()}
 
-    def _order(self, epoch: int) -> tuple[str, ...]:
-        """The players of the epoch's steps, under its pressure."""
+    def _moment(self, epoch: int) -> Moment:
+        """What an epoch of the game asks of both players, who are told."""
         if not isinstance(self.game, AdversarialSegmentation):
-            return ("segmenter",)
+            return Moment(Pressure(0.0), 0)
         moment = self._relations.at(epoch + 1 - self.settings.loss.pretrain_epochs)
-        self.game.pressure = moment.pressure
-        return moment.order
+        self.game.enter(moment.pressure, learns=moment.discriminator_steps > 0)
+        return moment
 
     def finish_epoch(self, epoch: int, tracker: Tracker) -> dict[str, float]:
         """Score on the validation images, examine the discriminator, keep the best, draw."""
-        numbers = self._present() | self._validate()
+        numbers = self._rates(epoch) | self._validate()
         if not self._pretraining:
             numbers |= self._examine(epoch, tracker)
             if numbers.get("mean_iou", 0.0) > self._best or not len(self.val_samples):
                 self._best = numbers.get("mean_iou", self._best)
                 self._keep_segmenter(epoch)
             self._stopping.after_epoch(numbers.get(self.settings.training.monitor))
-        if self._curriculum.after_epoch(numbers.get("mean_iou")):
+        if self._curriculum.after_epoch(numbers.get("foreground_iou")):
             self._tell_curriculum(epoch, tracker)
         self._schedule.after_epoch(numbers.get(self.settings.training.monitor))
         if epoch == 0:
@@ -243,12 +253,9 @@ class RetrainStage:
     def _tell_curriculum(self, epoch: int, tracker: Tracker) -> None:
         later = self.settings.augmentation.curriculum
         if later:
-            tracker.note(
-                f"Epoch {epoch + 1}: the validation images have passed a mean IoU of "
-                f"{self._curriculum.threshold:g}, so {', '.join(later)} of the curriculum begins."
-            )
+            tracker.note(curriculum_begins(epoch, self._curriculum, later))
 
-    def _present(self) -> dict[str, float]:
+    def _rates(self, epoch: int) -> dict[str, float]:
         """The learning rates and the adversarial weight of the epoch."""
         rates = {
             f"{name}_lr": optimizer.param_groups[0]["lr"]
@@ -256,22 +263,19 @@ class RetrainStage:
         }
         if self._pretraining or not isinstance(self.game, AdversarialSegmentation):
             return rates
-        return {**rates, "adversarial_weight": self.game.pressure.adversarial}
+        return {**rates, "adversarial_weight": self._moment(epoch).pressure.adversarial}
 
     def _validate(self) -> dict[str, float]:
         if not len(self.val_samples):
             return {}
-        segmenter, samples = self.game.segmenter, self.val_samples
-        scores = score_segmenter(segmenter, samples, self.data.classes)
-        loss = validation_loss(segmenter, self.game.criterion, samples)
-        return {"mean_iou": scores.pooled.iou.mean or 0.0, "val_loss": loss}
+        game = self.game
+        return validate(game.segmenter, game.criterion, self.val_samples, self.data.classes)
 
     def _examine(self, epoch: int, tracker: Tracker) -> dict[str, float]:
-        """The discriminator's health on some batches of the epoch, told where it is out of band."""
-        if not isinstance(self.game, AdversarialSegmentation) or "discriminator" not in self._order(
-            epoch
-        ):
+        """The discriminator's health on some images of the epoch, told where it is out of band."""
+        if not self._moment(epoch).is_judged:
             return {}
+        assert isinstance(self.game, AdversarialSegmentation)
         health = examine(self.game, examined_batches(self._batches, epoch))
         self.health.take(health, epoch, tracker)
         return health.numbers()

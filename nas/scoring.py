@@ -50,14 +50,35 @@ def score_segmenter(
 
 
 @torch.no_grad()
-def validation_loss(segmenter: nn.Module, criterion: Criterion, samples: Samples) -> float:
-    """Mean over the samples of a segmentation loss, the segmenter in evaluation mode.
+def validation_loss(
+    segmenter: nn.Module,
+    criterion: Criterion,
+    samples: Samples,
+    ids: Sequence[str] | None = None,
+) -> float:
+    """Mean of a segmentation loss over samples, with the segmenter in evaluation mode.
 
     Its terms that look at weights or triplets, which only training batches have, see none.
     """
     total = 0.0
     with modes_kept(segmenter):
         segmenter.eval()
-        for batch in in_order(samples, 4):
+        for batch in in_order(samples, 4, ids):
             total += len(batch.ids) * criterion(segmenter(batch.images), batch).item()
-    return total / len(samples)
+    return total / (len(samples) if ids is None else len(ids))
+
+
+def validate(
+    segmenter: nn.Module,
+    criterion: Criterion,
+    samples: Samples,
+    classes: Sequence[str],
+    ids: Sequence[str] | None = None,
+) -> dict[str, float]:
+    """What training watches: ``mean_iou`` and ``foreground_iou``, pooled, and ``val_loss``."""
+    scores = score_segmenter(segmenter, samples, classes, ids)
+    return {
+        "mean_iou": scores.pooled.iou.mean or 0.0,
+        "foreground_iou": scores.pooled.iou.mean_foreground or 0.0,
+        "val_loss": validation_loss(segmenter, criterion, samples, ids),
+    }

@@ -8,10 +8,12 @@ from typing import Any
 import msgspec
 import torch
 
-from nas.additions import Curriculum
+from nas.additions import Curriculum, curriculum_begins
 from nas.bilevel import Group
+from nas.criteria import wants_triplets
 from nas.data.batches import Batch
 from nas.data.splits import divided_groups, halve
+from nas.data.unlabelled import halves
 from nas.devices import resolve_device, seed_noise, set_threads
 from nas.diagnostics import second_order_diagnosis
 from nas.errors import UsageError
@@ -23,10 +25,10 @@ from nas.illustration import draw_architecture_over_epochs, draw_curves, draw_se
 from nas.networks import PATCH_NETWORKS
 from nas.phases import new_phase, plan
 from nas.preparation import Data, check_unlabelled, open_data, record_data, rehearse
-from nas.rates import RateSchedule, check_table
+from nas.rates import RateSchedule, check_rates
 from nas.relations import Moment, Relations
 from nas.runs import RunFolder, now, unwritable, versions, without_none
-from nas.scoring import score_segmenter
+from nas.scoring import validate
 from nas.settings import ArchitectureSettings, SearchSettings
 from nas.supernets import SEARCHED_SEGMENTER, check_spaces, searched_networks
 from nas.tracking import Tracker
@@ -113,14 +115,22 @@ def _check_game(settings: SearchSettings) -> None:
             "--game nelson-as-coded is a retraining for comparison: search with truth-prediction "
             "or annotated-unannotated."
         )
-    if settings.game.adversarial_start > settings.training.epochs:
-        raise UsageError(
-            f"--adversarial-start {settings.game.adversarial_start} is behind the last of "
-            f"{settings.training.epochs} epochs: the discriminator would never move."
-        )
-    check_game(settings.game)
-    check_table(settings.training)
+    if settings.space.space != "none":
+        check_game(settings.game, settings.training.epochs)
+        _check_stages(settings)
+    check_rates(settings.training)
     check_augmentation(settings.augmentation)
+
+
+def _check_stages(settings: SearchSettings) -> None:
+    game, warmup = settings.game, settings.architecture.warmup_epochs
+    staged = game.unlabelled_weight > 0 and game.unlabelled_order == "stages"
+    if staged and game.unlabelled_start <= warmup + 1:
+        raise UsageError(
+            f"--unlabelled-order stages freezes the discriminator from epoch "
+            f"{game.unlabelled_start} on, and --warmup-epochs {warmup} lets alpha rest until then: "
+            "nothing would be searched."
+        )
 
 
 def _check_objective(architecture: ArchitectureSettings) -> None:
@@ -163,6 +173,9 @@ class SearchStage:
         self._device = resolve_device(settings.run.device)
         self.samples = data.loaded("train", self._device)
         self.unlabelled = data.unlabelled(self._device)
+        weights_unlabelled, architecture_unlabelled = halves(
+            self.unlabelled, settings.data.split_seed
+        )
         if settings.space.space != "none":
             check_unlabelled(settings.data, settings.game, self.unlabelled)
         self.weights_half, self.architecture_half = halve(
@@ -176,11 +189,16 @@ class SearchStage:
             self.weights_half,
             "weight batches",
             len(data.classes),
-            self.unlabelled,
+            weights_unlabelled,
             self._curriculum,
+            wants_triplets(settings.loss, pretraining=False),
         )
         self.architecture_batches = held_out_batches(
-            settings, self.samples, self.architecture_half, "architecture batches", self.unlabelled
+            settings,
+            self.samples,
+            self.architecture_half,
+            "architecture batches",
+            architecture_unlabelled,
         )
         self.health = HealthRecord()
         self.steps = len(self.weight_batches)
@@ -196,7 +214,8 @@ class SearchStage:
         )
         self.game, self.engine = self.phase.game, self.phase.engine
         optimizers = [player.optimizer for player in self.engine.players]
-        self._schedule = RateSchedule(self.settings.training, optimizers)
+        epochs = self.settings.training.epochs
+        self._schedule = RateSchedule(self.settings.training, optimizers, epochs)
         losses = [player.loss for player in self.engine.players]
         rehearse(losses, self.engine.modules, self._smallest_batch())
         self.genotypes |= self.phase.genotypes()
@@ -208,19 +227,19 @@ class SearchStage:
         if phase != self._phase_number:
             self._enter_phase(phase)
         train = self.weight_batches.batch(epoch, step)
-        moment = self._present(within)
+        moment = self._moment(within)
         numbers: dict[str, float] = {}
         if within >= self.settings.architecture.warmup_epochs:
             numbers |= self._architecture_step(epoch * self.steps + step, train, moment)
         losses = self.engine.update_weights(train, moment.order)
         return numbers | {f"{name}_loss": loss.item() for name, loss in losses.items()}
 
-    def _present(self, within: int) -> Moment:
-        """What an epoch of the phase, counted from 0, asks of both players."""
+    def _moment(self, within: int) -> Moment:
+        """What an epoch of the phase, counted from 0, asks of both players, who are told."""
         if not isinstance(self.game, AdversarialSegmentation):
             return Moment(Pressure(0.0), 0)
         moment = self._relations.at(within + 1)
-        self.game.pressure = moment.pressure
+        self.game.enter(moment.pressure, learns=moment.discriminator_steps > 0)
         return moment
 
     def _architecture_step(self, count: int, train: Batch, moment: Moment) -> dict[str, float]:
@@ -255,9 +274,7 @@ class SearchStage:
         self._save_genotypes(epoch + 1)
         within = epoch - self._phase_number * self.settings.training.epochs
         warm = within >= self.settings.architecture.warmup_epochs
-        searched = warm and all(
-            role in self._present(within).order for role in self.phase.supernets
-        )
+        searched = warm and all(role in self._moment(within).order for role in self.phase.supernets)
         same = searched and all(
             genotypes.same_architecture(previous[role], self.genotypes[role]) for role in previous
         )
@@ -267,22 +284,35 @@ class SearchStage:
             self._note_divided_groups(tracker)
         self._judge_second_order(tracker)
         draw_search(self, epoch, tracker)
-        scores = score_segmenter(
-            self.game.segmenter, self.samples, self.data.classes, self.architecture_half
+        numbers = self._rates(within) | validate(
+            self.game.segmenter,
+            self.game.criterion,
+            self.samples,
+            self.data.classes,
+            self.architecture_half,
         )
-        mean_iou = scores.pooled.iou.mean or 0.0
-        numbers = {"mean_iou": mean_iou, **self._examine(epoch, within, tracker)}
-        self._curriculum.after_epoch(mean_iou)
-        self._schedule.after_epoch(mean_iou)
+        later = self.settings.augmentation.curriculum
+        if self._curriculum.after_epoch(numbers["foreground_iou"]) and later:
+            tracker.note(curriculum_begins(epoch, self._curriculum, later))
+        self._schedule.after_epoch(numbers[self.settings.training.monitor])
+        numbers |= self._examine(epoch, within, tracker)
         return {**numbers, "stable_epochs": self._stable_epochs}
+
+    def _rates(self, within: int) -> dict[str, float]:
+        """The learning rates of the weights and the adversarial weight of the epoch."""
+        rates = {
+            f"{player.name}_lr": player.optimizer.param_groups[0]["lr"]
+            for player in self.engine.players
+        }
+        if not isinstance(self.game, AdversarialSegmentation):
+            return rates
+        return {**rates, "adversarial_weight": self._moment(within).pressure.adversarial}
 
     def _examine(self, epoch: int, within: int, tracker: Tracker) -> dict[str, float]:
         """The discriminator's health on the architecture half, told where it is out of band."""
-        if (
-            not isinstance(self.game, AdversarialSegmentation)
-            or not self._present(within).discriminator_steps
-        ):
+        if not self._moment(within).is_judged:
             return {}
+        assert isinstance(self.game, AdversarialSegmentation)
         health = examine(self.game, examined_batches(self.architecture_batches, 0))
         self.health.take(health, epoch, tracker)
         return health.numbers()

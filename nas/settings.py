@@ -72,7 +72,8 @@ class DataSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Folder of further images, without masks; read like those of the data."""
 
     unlabelled_images: Count = 0
-    """So many of the training images are used without their masks."""
+    """Put the masks of so many training images aside; the images are then used as unlabelled ones,
+    or, for a comparison, not at all."""
 
     image_channel: Literal["all", "red", "green", "blue"] = "all"
     """Read all channels, or one of RGB images alone, as grey."""
@@ -218,7 +219,7 @@ class TrainingSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     sgd_momentum: Share = 0.9
     """Momentum of --optimizer sgd."""
 
-    adam_beta1: Share = 0.9
+    adam_beta1: Annotated[float, Meta(ge=0, lt=1)] = 0.9
     """Decay of the first moment of --optimizer adam."""
 
     segmenter_lr: Rate = 1e-4
@@ -248,8 +249,9 @@ class TrainingSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     lr_min: Weight = 0.0
     """Rate below which plateau and cosine do not go."""
 
-    monitor: Literal["mean_iou", "val_loss"] = "mean_iou"
-    """Number of the validation images that plateau and early stopping watch."""
+    monitor: Literal["mean_iou", "foreground_iou", "val_loss"] = "mean_iou"
+    """Number of the validation images (in a search, of the architecture half) that plateau and
+    early stopping watch: mean IoU, the same without the background, or the segmentation loss."""
 
     early_stopping: Count = 0
     """Stop after so many epochs without gain in --monitor; 0 never does."""
@@ -371,11 +373,11 @@ class AugmentationSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Smoothness of the deformation: sigma of the Gaussian, in pixels."""
 
     curriculum: tuple[Deformation, ...] = ()
-    """Augmentations that begin only when the validation images pass --curriculum-iou (Livne:
-    elastic)."""
+    """Augmentations that begin only when the validation images (in a search, the architecture half)
+    pass --curriculum-iou (Livne: elastic)."""
 
     curriculum_iou: Share = 0.7
-    """Mean IoU of the validation images at which the curriculum goes on."""
+    """Mean IoU without the background at which the curriculum goes on (Livne: 0.7)."""
 
 
 class PatchSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nas.additions import Augmented, Curriculum, WithTriplets, WithWeights
-from nas.criteria import wants_triplets, wants_weights
+from nas.additions import (
+    Augmented,
+    Curriculum,
+    WithBorderWeights,
+    WithClassWeights,
+    WithTriplets,
+)
 from nas.data.augmentation.pipeline import Augmentation
 from nas.data.batches import Addition, Batches, Samples, Shuffled
 from nas.data.unlabelled import Unlabelled, WithUnlabelled
@@ -42,6 +47,7 @@ def training_batches(
     classes: int,
     unlabelled: Unlabelled | None,
     curriculum: Curriculum,
+    triplets: bool,
 ) -> Batches:
     """Shuffled batches of some of the samples with everything that the settings add to them.
 
@@ -53,6 +59,7 @@ def training_batches(
         classes: K, background included.
         unlabelled: images without truth, if there are any.
         curriculum: says whether augmentations that are kept for later have begun.
+        triplets: whether the loss looks at triplets.
 
     Raises:
         DataError: there are no images.
@@ -60,14 +67,16 @@ def training_batches(
     size = settings.training.batch_size
     seed = derived_seed(settings.run.seed, purpose)
     additions: list[Addition] = []
-    if wants_weights(settings.loss):
-        additions.append(WithWeights(classes, settings.loss))
+    if settings.loss.border_weight:
+        additions.append(WithBorderWeights(settings.loss))
     additions += _unlabelled(unlabelled, size, seed, ids)
     augmentation = Augmentation(settings.augmentation)
     if not augmentation.is_identity:
         own_seed = derived_seed(seed, "augmentation")
         additions.append(Augmented(augmentation, curriculum, own_seed))
-    if wants_triplets(settings.loss):
+    if settings.loss.class_weights == "frequency":
+        additions.append(WithClassWeights(classes))
+    if triplets:
         additions.append(WithTriplets(settings.loss, derived_seed(seed, "triplets")))
     return Batches(samples, size, seed, ids, additions)
 

@@ -31,7 +31,9 @@ def unused_in_search(settings: SearchSettings) -> dict[str, str]:
     space = settings.space.space
     unused = _unused_in_training(settings.training, settings.loss, settings.augmentation)
     why = "is about a retraining: a search neither pretrains nor stops early"
-    unused |= dict.fromkeys(("pretrain_epochs", "pretrain_loss", "early_stopping", "monitor"), why)
+    unused |= dict.fromkeys(("pretrain_epochs", "pretrain_loss", "early_stopping"), why)
+    if settings.training.lr_schedule != "plateau":
+        unused["monitor"] = "is watched by --lr-schedule plateau alone"
     if space == "none":
         why = "is about the discriminator, and --space none has none"
         unused |= dict.fromkeys(("normalisation", "discriminator_input", "objective"), why)
@@ -85,7 +87,7 @@ def _unused_monitor(training: TrainingSettings) -> dict[str, str]:
 
 def _without_discriminator(why: str) -> dict[str, str]:
     names = (*GameSettings.__struct_fields__, "discriminator_lr", "adversarial_weight")
-    return dict.fromkeys((*names, "unlabelled", "unlabelled_images"), why)
+    return dict.fromkeys((*names, "unlabelled"), why)
 
 
 def _unused_in_data(data: DataSettings) -> dict[str, str]:
@@ -118,7 +120,8 @@ def _unused_in_training(
         unused |= dict.fromkeys(("triplets", "triplet_margin", "triplet_positives"), why)
     if not loss.border_weight:
         unused["border_sigma"] = "is about --border-weight, which is 0"
-    if loss.loss == "dice":
+    pretrained = loss.pretrain_epochs and loss.pretrain_loss == "cross_entropy"
+    if loss.loss == "dice" and not pretrained:
         why = "weighs the pixels of cross-entropy, and --loss is dice"
         unused |= dict.fromkeys(("class_weights", "border_weight"), why)
     if not augmentation.elastic:

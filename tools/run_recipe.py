@@ -48,7 +48,7 @@ def parse_arguments() -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("recipe", type=Path)
     parser.add_argument("--out", type=Path, required=True, help="folder of the runs")
     parser.add_argument("--rows", nargs="+", help="base, or variants; default: the grid, or base")
-    parser.add_argument("--variant", nargs="*", default=[], help="laid over every row, as smoke")
+    parser.add_argument("--variant", nargs="*", default=[], help="laid below every row, as smoke")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--subset", default="val", help="images that are evaluated")
     return parser.parse_known_args()
@@ -60,7 +60,7 @@ def chosen_rows(
     """The settings of each row, by its name."""
     if names:
         return {
-            name: with_variants(tables, [*([] if name == "base" else [name]), *everywhere], path)
+            name: with_variants(tables, [*everywhere, *([] if name == "base" else [name])], path)
             for name in names
         }
     base = with_variants(tables, everywhere, path)

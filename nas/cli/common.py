@@ -118,6 +118,8 @@ def with_variants(tables: Mapping[str, Any], names: Sequence[str], path: Path) -
     """
     settings = {name: table for name, table in tables.items() if name not in ("variants", "grid")}
     variants = tables.get("variants", {})
+    if not isinstance(variants, dict) or not all(isinstance(v, dict) for v in variants.values()):
+        raise UsageError(f"{path}: variants must be tables, [variants.NAME].")
     for name in names:
         if name not in variants:
             raise UsageError(
@@ -130,9 +132,16 @@ def with_variants(tables: Mapping[str, Any], names: Sequence[str], path: Path) -
 def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(below)
     for name, value in above.items():
-        both = isinstance(value, dict) and isinstance(merged.get(name), dict)
-        merged[name] = _laid_over(merged[name], value) if both else value
+        if isinstance(value, dict) and name in merged:
+            value = _laid_over(_table(name, merged[name]), value)
+        merged[name] = value
     return merged
+
+
+def _table(name: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise UsageError(f"A variant has a table {name}, and below it {name} is {value!r}.")
+    return value
 
 
 def _resumed(kind: type[Settings], command: str, given: Sequence[str]) -> Settings:

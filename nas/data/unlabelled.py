@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -55,29 +56,48 @@ def read_file(path: Path, channels: int, settings: DataSettings) -> np.ndarray:
     return preprocess_image(open_image(path, stored, settings.white), settings)
 
 
+@dataclass(frozen=True)
 class Unlabelled:
-    """Images without truth in memory, by name, at one size.
+    """Images without truth in memory.
 
-    Args:
-        names: of the images.
-        read: the image of a name, (C, H, W) float32 in [0, 1].
-        size: (height, width) in pixels.
-        device: where they are kept.
+    Attributes:
+        images: (C, H, W) float32 in [0, 1] by name, all of one size and on one device.
     """
 
-    def __init__(
-        self,
+    images: Mapping[str, torch.Tensor]
+
+    @classmethod
+    def read(
+        cls,
         names: Iterable[str],
         read: Callable[[str], np.ndarray],
         size: tuple[int, int],
         device: torch.device,
-    ) -> None:
-        self.images: Mapping[str, torch.Tensor] = {
-            name: resize_image(read(name), size).to(device) for name in names
-        }
+    ) -> Unlabelled:
+        """The named images, read by a function and brought to a size (height, width)."""
+        return cls({name: resize_image(read(name), size).to(device) for name in names})
 
-    def __len__(self) -> int:
-        return len(self.images)
+
+def halves(
+    unlabelled: Unlabelled | None, seed: int
+) -> tuple[Unlabelled, Unlabelled] | tuple[None, None]:
+    """The images for the weights and those for the architecture of a search, drawn by a seed.
+
+    Raises:
+        DataError: there is one image alone.
+    """
+    if unlabelled is None:
+        return None, None
+    names = sorted(unlabelled.images)
+    if len(names) < 2:
+        raise DataError(
+            "A search divides the unlabelled images into two halves, and there is one alone: give "
+            "more."
+        )
+    random.Random(f"unlabelled halves {seed}").shuffle(names)
+    parts = names[: len(names) // 2], names[len(names) // 2 :]
+    first, second = ({name: unlabelled.images[name] for name in part} for part in parts)
+    return Unlabelled(first), Unlabelled(second)
 
 
 class WithUnlabelled:

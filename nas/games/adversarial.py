@@ -59,6 +59,17 @@ class AdversarialSegmentation(Segmentation, ABC):
     adversarial: AdversarialLoss = ADVERSARIAL_LOSSES["non-saturating"]
     cue: Cue = field(default_factory=lambda: new_cue("probabilities", 0.0))
 
+    def enter(self, pressure: Pressure, learns: bool) -> None:
+        """Begin an epoch.
+
+        Args:
+            pressure: of the discriminator on the segmenter.
+            learns: whether the discriminator is trained; where not, it is in evaluation mode, so
+                that its running statistics rest too.
+        """
+        self.pressure = pressure
+        self.discriminator.train(learns)
+
     @abstractmethod
     def contestants(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The maps (N, K, H, W), as the discriminator sees them, that are real and fake to it."""

@@ -22,16 +22,53 @@ GAMES: dict[str, type[AdversarialSegmentation]] = {
 }
 
 
-def check_game(game: GameSettings) -> None:
-    """Refuse a cue that the game has nothing to show under.
+def check_game(game: GameSettings, epochs: int) -> None:
+    """Refuse settings under which a part of the game never takes place.
+
+    Args:
+        game: the settings.
+        epochs: of the training.
 
     Raises:
-        UsageError: truths are to be changed where none are shown.
+        UsageError: with what contradicts what.
     """
-    if game.game == "annotated-unannotated" and game.cue in ("smoothed", "noised"):
+    if game.adversarial_start > epochs:
+        raise UsageError(
+            f"--adversarial-start {game.adversarial_start} is behind the last of {epochs} epochs: "
+            "the discriminator would never move."
+        )
+    if game.game == "annotated-unannotated":
+        _check_annotated(game)
+    elif game.unlabelled_weight:
+        _check_unlabelled(game, epochs)
+
+
+def _check_annotated(game: GameSettings) -> None:
+    if game.cue in ("smoothed", "noised"):
         raise UsageError(
             f"--cue {game.cue} changes true masks, and --game annotated-unannotated shows none: "
             "choose probabilities or straight-through."
+        )
+    default = GameSettings()
+    for name in ("unlabelled_weight", "unlabelled_start", "unlabelled_order"):
+        if getattr(game, name) != getattr(default, name):
+            raise UsageError(
+                f"--{name.replace('_', '-')} is about truth-prediction: annotated-unannotated "
+                "plays with unlabelled images throughout, by --adversarial-weight."
+            )
+
+
+def _check_unlabelled(game: GameSettings, epochs: int) -> None:
+    if game.unlabelled_start > epochs:
+        raise UsageError(
+            f"--unlabelled-start {game.unlabelled_start} is behind the last of {epochs} epochs: "
+            "the unlabelled images would never come in."
+        )
+    if game.unlabelled_order == "stages" and game.unlabelled_start <= game.adversarial_start:
+        raise UsageError(
+            f"--unlabelled-order stages freezes the discriminator from epoch "
+            f"{game.unlabelled_start} on, before it has learnt anything: raise --unlabelled-start "
+            f"above --adversarial-start {game.adversarial_start}."
         )
 
 

@@ -7,13 +7,20 @@ from unittest.mock import patch
 import numpy as np
 import torch
 
-from nas.additions import Augmented, Curriculum, WithTriplets, WithWeights
+from nas.additions import (
+    Augmented,
+    Curriculum,
+    WithBorderWeights,
+    WithClassWeights,
+    WithTriplets,
+    curriculum_begins,
+)
 from nas.data.augmentation.pipeline import Augmentation
 from nas.data.batches import Batch
-from nas.losses.pixel_weights import pixel_weights
+from nas.losses.border_weights import border_weights, objects
 from nas.settings import AugmentationSettings, LossSettings
 
-SETTINGS = LossSettings(class_weights="frequency", border_weight=5, border_sigma=3)
+SETTINGS = LossSettings(border_weight=5, border_sigma=3)
 
 
 def make_batch() -> Batch:
@@ -30,28 +37,44 @@ def augmented(seed: int = 0, begun: bool = True, **options: object) -> Augmented
     return Augmented(Augmentation(settings), Curriculum(0.7, begun), seed)
 
 
-def test_weights_belong_to_their_case_in_any_order() -> None:
+def expected_borders(labels: torch.Tensor) -> np.ndarray:
+    return 1 + border_weights(objects(labels.numpy()), 5, 3)
+
+
+def test_border_weights_belong_to_their_case_in_any_order() -> None:
     batch = make_batch()
-    found = WithWeights(2, SETTINGS)(batch, 0, 0).weights
+    found = WithBorderWeights(SETTINGS)(batch, 0, 0).weights
     for weights, labels in zip(found, batch.labels, strict=True):
-        expected = pixel_weights(labels.numpy(), 2, SETTINGS)
-        assert np.array_equal(weights.numpy(), expected)
+        assert np.array_equal(weights.numpy(), expected_borders(labels))
     turned = Batch(batch.images.flip(0), batch.labels.flip(0), ("b", "a"))
-    addition = WithWeights(2, SETTINGS)
+    addition = WithBorderWeights(SETTINGS)
     addition(batch, 0, 0)
     assert torch.equal(addition(turned, 1, 0).weights, found.flip(0))
 
 
-def test_weights_are_computed_once_per_case() -> None:
-    addition = WithWeights(2, SETTINGS)
-    with patch("nas.additions.pixel_weights", wraps=pixel_weights) as computed:
+def test_border_weights_are_computed_once_per_case() -> None:
+    addition = WithBorderWeights(SETTINGS)
+    with patch("nas.additions.border_weights", wraps=border_weights) as computed:
         for epoch in range(3):
             addition(make_batch(), epoch, 0)
     assert computed.call_count == 2
 
 
+def test_class_weights_are_those_of_the_image_as_it_is_by_then() -> None:
+    """Livne: one over the frequency of the class in the current image, plus the border term."""
+    batch = make_batch()
+    shares = [labels.float().mean().item() for labels in batch.labels]
+    found = WithClassWeights(2)(batch, 0, 0).weights
+    for weights, labels, share in zip(found, batch.labels, shares, strict=True):
+        assert torch.allclose(weights[labels == 1], torch.tensor(1.0))
+        assert torch.allclose(weights[labels == 0], torch.tensor(share / (1 - share)))
+    both = WithClassWeights(2)(WithBorderWeights(SETTINGS)(batch, 0, 0), 0, 0).weights
+    borders = np.stack([expected_borders(labels) for labels in batch.labels]) - 1
+    assert torch.allclose(both - found, torch.from_numpy(borders), atol=1e-6)
+
+
 def test_image_mask_and_weights_move_together() -> None:
-    batch = WithWeights(2, SETTINGS)(make_batch(), 0, 0)
+    batch = make_batch()
     batch = batch._replace(weights=batch.labels.float() + 1)
     for epoch in range(4):
         changed = augmented(flips=("horizontal", "vertical"), quarters=0.5)(batch, epoch, 0)
@@ -109,3 +132,9 @@ def test_triplets_come_from_the_masks_as_they_are_in_the_batch() -> None:
     assert (image == image[:, :1]).all()
     assert torch.equal(addition(batch, 0, 0).triplets, triplets)
     assert not torch.equal(addition(batch, 0, 1).triplets, triplets)
+
+
+def test_the_beginning_of_the_curriculum_in_words() -> None:
+    told = curriculum_begins(4, Curriculum(0.65), ("elastic", "rotation"))
+    assert told.startswith("Epoch 5: ")
+    assert "0.65" in told and "elastic, rotation" in told

@@ -10,7 +10,6 @@ from nas.criteria import (
     pretraining_criterion,
     segmentation_criterion,
     wants_triplets,
-    wants_weights,
 )
 from nas.data.batches import Batch
 from nas.losses.dice import dice_loss
@@ -73,17 +72,15 @@ def test_batches_without_triplets_have_none_to_pay_for() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "expected"),
+    ("settings", "beside", "before"),
     [
-        (LossSettings(), (False, False)),
-        (LossSettings(triplet_weight=0.1), (True, False)),
-        (LossSettings(pretrain_epochs=1), (True, False)),
-        (LossSettings(pretrain_epochs=1, pretrain_loss="dice"), (False, False)),
-        (LossSettings(class_weights="frequency"), (False, True)),
-        (LossSettings(border_weight=1), (False, True)),
+        (LossSettings(pretrain_loss="dice"), False, False),
+        (LossSettings(triplet_weight=0.1, pretrain_loss="dice"), True, False),
+        (LossSettings(pretrain_loss="triplet"), False, True),
     ],
 )
-def test_only_what_is_looked_at_is_made(
-    settings: LossSettings, expected: tuple[bool, bool]
+def test_triplets_are_mined_where_a_loss_looks_at_them(
+    settings: LossSettings, beside: bool, before: bool
 ) -> None:
-    assert (wants_triplets(settings), wants_weights(settings)) == expected
+    assert wants_triplets(settings, pretraining=False) == beside
+    assert wants_triplets(settings, pretraining=True) == before

@@ -22,6 +22,7 @@ SOUND = Health(
     hardened_fake_accuracy=0.7,
     segmenter_gradient=0.1,
     segmentation_gradient=1.0,
+    adversarial_weight=0.01,
     shown_classes=(0, 1, 2),
     leaked_gradient=0.0,
 )
@@ -30,6 +31,7 @@ ILL = {
     "says one thing": replace(SOUND, real_accuracy=0.02, fake_accuracy=0.97),
     "blind": replace(SOUND, real_accuracy=0.6, fake_accuracy=0.45),
     "no gradient": replace(SOUND, segmenter_gradient=1e-5),
+    "outweighs": replace(SOUND, segmenter_gradient=5.0, adversarial_weight=0.3),
     "softness": replace(SOUND, softened_real_accuracy=0.3, hardened_fake_accuracy=0.3),
     "inverted": replace(SOUND, shown_classes=(0, 2, 1)),
     "leak": replace(SOUND, leaked_gradient=0.25),
@@ -55,6 +57,7 @@ def test_shares_of_few_verdicts_are_left_to_chance(name: str) -> None:
         ("says one thing", Band(one_sided=0.98, blind=0.4)),
         ("blind", Band(blind=0.5)),
         ("no gradient", Band(gradient_ratio=1e-6)),
+        ("outweighs", Band(outweighing=1.6)),
         ("softness", Band(softness=0.5)),
         ("leak", Band(leaked_gradient=0.3)),
     ],

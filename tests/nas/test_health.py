@@ -79,6 +79,7 @@ class Duel:
     adversarial: AdversarialLoss = ADVERSARIAL_LOSSES["non-saturating"]
     cue: Cue = field(default_factory=lambda: new_cue("probabilities", 0.0))
     order: Sequence[int] = (0, 1)
+    pressure: Pressure = field(default_factory=lambda: Pressure(0.01))
 
     def contestants(self, batch: Batch) -> tuple[Tensor, Tensor]:
         probabilities = self.segmenter(self.images_of(batch, "fake")).softmax(dim=1)
@@ -401,6 +402,7 @@ SOUND = Health(
     hardened_fake_accuracy=0.7,
     segmenter_gradient=0.1,
     segmentation_gradient=1.0,
+    adversarial_weight=0.01,
     shown_classes=(0, 1, 2),
     leaked_gradient=0.0,
 )

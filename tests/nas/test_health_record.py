@@ -24,6 +24,7 @@ SOUND = Health(
     hardened_fake_accuracy=0.7,
     segmenter_gradient=0.1,
     segmentation_gradient=1.0,
+    adversarial_weight=0.01,
     shown_classes=(0, 1),
     leaked_gradient=0.0,
 )

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from nas.data.cases import Case
@@ -156,3 +157,25 @@ def test_a_rehearsal_leaves_no_trace_and_speaks(discs: Callable[..., Data]) -> N
     pooled = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.BatchNorm2d(1))
     with pytest.raises(UsageError, match="do not fit 1 image.* of 32x32.*--batch-size"):
         rehearse([lambda each: pooled(each.images)], [pooled], batch)
+
+
+def test_unlabelled_images_that_the_run_is_judged_by_are_refused(tmp_path: Path) -> None:
+    for name in ("images", "masks"):
+        (tmp_path / name).mkdir()
+        for number in range(4):
+            picture = np.full((32, 32), (number % 2) if name == "masks" else 40 * number, np.uint8)
+            Image.fromarray(picture).save(tmp_path / name / f"{number}.png")
+    settings = DataSettings(
+        dataset="folder",
+        data_root=tmp_path,
+        image_size="32",
+        train_images=2,
+        val_images=1,
+        unlabelled=tmp_path / "images",
+    )
+    data = open_data(settings)
+    with pytest.raises(DataError, match="validation or test image"):
+        data.unlabelled(CPU)
+    for case in (*data.split.val, *data.split.test):
+        (tmp_path / "images" / f"{case}.png").rename(tmp_path / f"{case}.png")
+    assert len(data.unlabelled(CPU).images) == 2

@@ -9,7 +9,7 @@ import torch
 from torch.optim import SGD, Adam, Optimizer
 
 from nas.errors import UsageError
-from nas.rates import EarlyStopping, RateSchedule, check_table, parse_table
+from nas.rates import EarlyStopping, RateSchedule, check_rates, parse_table
 from nas.settings import TrainingSettings
 
 LIVNE = ("21:0.5", "101:0.1", "151:0.05", "201:0.01", "251:0.005")
@@ -22,7 +22,7 @@ def optimizer(rate: float = 1e-3) -> Optimizer:
 def rates(settings: TrainingSettings, epochs: int, monitored: list[float] | None = None) -> list:
     """The rate of each epoch."""
     each = optimizer()
-    schedule = RateSchedule(settings, [each])
+    schedule = RateSchedule(settings, [each], 10)
     found = []
     for epoch in range(epochs):
         found.append(each.param_groups[0]["lr"])
@@ -48,12 +48,14 @@ def test_ayushs_decay() -> None:
 
 
 def test_cosine_goes_down_to_its_floor() -> None:
-    found = rates(TrainingSettings(lr_schedule="cosine", epochs=10, lr_min=1e-4), 10)
+    found = rates(TrainingSettings(lr_schedule="cosine", epochs=99, lr_min=1e-4), 10)
     expected = [1e-4 + 9e-4 * (1 + math.cos(math.pi * epoch / 10)) / 2 for epoch in range(10)]
     assert found == pytest.approx(expected)
 
 
-@pytest.mark.parametrize(("monitor", "sign"), [("mean_iou", 1.0), ("val_loss", -1.0)])
+@pytest.mark.parametrize(
+    ("monitor", "sign"), [("mean_iou", 1.0), ("foreground_iou", 1.0), ("val_loss", -1.0)]
+)
 def test_plateau_lowers_after_its_patience_and_not_below_its_floor(
     monitor: str, sign: float
 ) -> None:
@@ -67,7 +69,7 @@ def test_plateau_lowers_after_its_patience_and_not_below_its_floor(
 
 def test_all_networks_keep_their_ratio() -> None:
     pair = [optimizer(1e-3), optimizer(1e-4)]
-    schedule = RateSchedule(TrainingSettings(lr_schedule="decay", lr_every=1), pair)
+    schedule = RateSchedule(TrainingSettings(lr_schedule="decay", lr_every=1), pair, 10)
     for each in pair:
         each.step()
     schedule.after_epoch(None)
@@ -83,13 +85,13 @@ def test_a_restored_schedule_goes_on_as_if_never_left(name: str) -> None:
     values = [0.5, 0.4, 0.4, 0.6, 0.3, 0.3, 0.3, 0.3]
     whole = rates(settings, 8, values)
     first = optimizer()
-    schedule = RateSchedule(settings, [first])
+    schedule = RateSchedule(settings, [first], 10)
     for value in values[:4]:
         first.step()
         schedule.after_epoch(value)
     weights, kept = first.state_dict(), schedule.state()
     second = optimizer()
-    again = RateSchedule(settings, [second])
+    again = RateSchedule(settings, [second], 10)
     again.restore(kept)
     second.load_state_dict(weights)
     found = []
@@ -104,7 +106,7 @@ def test_the_state_can_be_saved_and_loaded_without_executing_anything(tmp_path) 
     for name in ("table", "plateau", "decay", "cosine", "constant"):
         table = ("3:0.5",) if name == "table" else ()
         settings = TrainingSettings(lr_schedule=name, lr_table=table)
-        schedule = RateSchedule(settings, [SGD([torch.nn.Parameter(torch.zeros(1))], 0.1)])
+        schedule = RateSchedule(settings, [SGD([torch.nn.Parameter(torch.zeros(1))], 0.1)], 10)
         torch.save(schedule.state(), tmp_path / name)
         assert torch.load(tmp_path / name, weights_only=True) == schedule.state()
 
@@ -123,10 +125,10 @@ def test_malformed_tables_are_refused(entries: list[str]) -> None:
 
 def test_a_table_and_its_schedule_belong_together() -> None:
     with pytest.raises(UsageError, match="together"):
-        check_table(TrainingSettings(lr_schedule="table"))
+        check_rates(TrainingSettings(lr_schedule="table"))
     with pytest.raises(UsageError, match="together"):
-        check_table(TrainingSettings(lr_table=("3:0.5",)))
-    check_table(TrainingSettings(lr_schedule="table", lr_table=("3:0.5",)))
+        check_rates(TrainingSettings(lr_table=("3:0.5",)))
+    check_rates(TrainingSettings(lr_schedule="table", lr_table=("3:0.5",)))
 
 
 def test_early_stopping_counts_epochs_without_gain() -> None:
@@ -162,3 +164,11 @@ def test_without_patience_nothing_stops() -> None:
     for _ in range(50):
         stopping.after_epoch(0.0)
     assert stopping.stop_reason() is None
+
+
+@pytest.mark.parametrize("schedule", ["plateau", "cosine"])
+def test_a_floor_above_a_rate_is_refused(schedule: str) -> None:
+    settings = TrainingSettings(lr_schedule=schedule, lr_min=1e-4, segmenter_lr=1e-3)
+    check_rates(settings)
+    with pytest.raises(UsageError, match="--lr-min"):
+        check_rates(TrainingSettings(lr_schedule=schedule, lr_min=2e-4, segmenter_lr=1e-3))

@@ -151,11 +151,11 @@ def finish(stage: RetrainStage, scores: list[float]) -> list[int]:
     kept = []
     with (
         patch("nas.retrain.draw_retraining"),
-        patch("nas.retrain.score_segmenter") as scored,
+        patch("nas.retrain.validate") as scored,
         Tracker(stage.folder, say=lambda line: None) as tracker,
     ):
         for epoch, value in enumerate(scores):
-            scored.return_value.pooled.iou.mean = value
+            scored.return_value = {"mean_iou": value, "foreground_iou": value, "val_loss": value}
             stage.finish_epoch(epoch, tracker)
             state = stage.folder.load_checkpoint("segmenter", "segmenter")
             kept.append(state["epoch"])
@@ -189,8 +189,8 @@ def test_the_kept_weights_are_those_of_that_epoch(new_stage: Callable[..., Retra
     finish(stage, [0.5])
     kept = {name: value.clone() for name, value in stage.game.segmenter.state_dict().items()}
     stage.step(1, 0)
-    with patch("nas.retrain.draw_retraining"), patch("nas.retrain.score_segmenter") as scored:
-        scored.return_value.pooled.iou.mean = 0.1
+    with patch("nas.retrain.draw_retraining"), patch("nas.retrain.validate") as scored:
+        scored.return_value = {"mean_iou": 0.1, "foreground_iou": 0.1, "val_loss": 0.1}
         stage.finish_epoch(1, Tracker(stage.folder))
     weights = stage.folder.load_checkpoint("segmenter", "segmenter")["weights"]
     assert all(torch.equal(weights[name], value) for name, value in kept.items())
@@ -281,6 +281,38 @@ def test_a_pretraining_moves_the_segmenter_alone_and_then_everything_begins_anew
 def finish_one(stage: RetrainStage, epoch: int) -> dict[str, float]:
     with patch("nas.retrain.draw_retraining"), Tracker(stage.folder, say=lambda line: None) as told:
         return stage.finish_epoch(epoch, told)
+
+
+def test_triplets_are_mined_for_the_pretraining_alone(
+    new_stage: Callable[..., RetrainStage],
+) -> None:
+    stage = new_stage(NONE, tables={"loss": LossSettings(pretrain_epochs=1)})
+    assert stage._batches.batch(0, 0).triplets is not None
+    epoch_of(stage, 1)
+    assert stage._batches.batch(1, 0).triplets is None
+
+
+def test_a_cosine_lasts_as_long_as_its_part_of_the_training(
+    new_stage: Callable[..., RetrainStage],
+) -> None:
+    loss = LossSettings(pretrain_epochs=2, pretrain_loss="dice")
+    stage = new_stage(NONE, tables={"loss": loss}, epochs=3, lr_schedule="cosine")
+    rates = []
+    for epoch in range(5):
+        epoch_of(stage, epoch)
+        numbers = finish_one(stage, epoch)
+        rates.append(numbers.get("pretraining_lr", numbers.get("segmenter_lr")))
+    assert rates == pytest.approx([1e-4, 5e-5, 1e-4, 7.5e-5, 2.5e-5])
+
+
+def test_a_resumed_run_records_the_weight_of_its_epoch(
+    new_stage: Callable[..., RetrainStage],
+) -> None:
+    tables = {"game": GameSettings(adversarial_ramp=2)}
+    first, second = new_stage(RESNET, tables=tables), new_stage(RESNET, tables=tables)
+    epoch_of(first, 3)
+    second.restore(copy.deepcopy(first.state()))
+    assert finish_one(second, 3)["adversarial_weight"] == pytest.approx(2.01)
 
 
 def test_a_pretraining_keeps_no_segmenter(new_stage: Callable[..., RetrainStage]) -> None:
@@ -420,6 +452,12 @@ def test_in_lalwanis_second_stage_the_discriminator_is_frozen(
     assert epoch_of(stage, 1) == [{"segmenter_loss"}] * stage.steps
     assert torch.equal(flat(discriminator(stage)), before[0])
     assert not torch.equal(flat(stage.game.segmenter), before[1])
+    buffers = {name: value.clone() for name, value in discriminator(stage).named_buffers()}
+    epoch_of(stage, 2)
+    assert buffers
+    for name, value in discriminator(stage).named_buffers():
+        assert torch.equal(value, buffers[name]), name
+    assert "real_accuracy" in finish_one(stage, 2)
 
 
 def test_dans_game_trains_on_unlabelled_images(
@@ -483,17 +521,27 @@ def test_a_healthy_engine_leaks_nothing(new_stage: Callable[..., RetrainStage]) 
 @pytest.mark.parametrize(
     ("tables", "training", "words"),
     [
-        ({}, {}, "--clip-norm 0"),
-        ({"loss": LossSettings(loss="dice")}, {"clip_norm": 0}, "--loss cross_entropy"),
-        ({"loss": LossSettings(border_weight=1)}, {"clip_norm": 0}, "--loss cross_entropy"),
+        ({}, {}, "change --clip-norm"),
+        ({"loss": LossSettings(loss="dice")}, {"clip_norm": 0}, "change --loss"),
+        ({"loss": LossSettings(border_weight=1)}, {"clip_norm": 0}, "change --border-weight"),
+        ({"loss": LossSettings(class_weights="frequency")}, {}, "--clip-norm, --class-weights"),
     ],
 )
 def test_nelsons_code_has_no_other_forms(
     tables: dict[str, Any], training: dict[str, Any], words: str
 ) -> None:
     game = GameSettings(game="nelson-as-coded")
-    settings = RetrainSettings(game=game, training=TrainingSettings(**training), **tables)
+    training = TrainingSettings(**training)
+    settings = RetrainSettings(adversary=RESNET, game=game, training=training, **tables)
     with pytest.raises(UsageError, match=words):
+        check_settings(settings)
+
+
+@pytest.mark.parametrize("changed", [{"adversarial_loss": "hinge"}, {"cue": "noised"}])
+def test_nelsons_code_has_its_own_loss_and_cue(changed: dict[str, Any]) -> None:
+    game = GameSettings(game="nelson-as-coded", **changed)
+    settings = RetrainSettings(adversary=RESNET, game=game, training=TrainingSettings(clip_norm=0))
+    with pytest.raises(UsageError, match="change --"):
         check_settings(settings)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from nas.data.batches import Batch, Samples
 from nas.preparation import Data
-from nas.scoring import case_confusions, predictions, score_segmenter, validation_loss
+from nas.scoring import case_confusions, predictions, score_segmenter, validate, validation_loss
 
 CPU = torch.device("cpu")
 
@@ -93,3 +93,14 @@ def test_validation_loss_is_the_mean_over_images_in_evaluation_mode(samples: Sam
     found = validation_loss(segmenter, criterion, samples)
     assert found == pytest.approx(sum(batches) / len(batches))
     assert segmenter.training and segmenter.modes == [False] * 2
+    some = samples.ids[1:3]
+    found = validation_loss(segmenter, criterion, samples, some)
+    assert found == pytest.approx(sum(batches[1:3]) / 2)
+
+
+def test_training_watches_pooled_scores_and_the_loss(samples: Samples) -> None:
+    chosen = samples.ids[1:3]
+    found = validate(Nothing(), lambda logits, batch: logits.sum() * 0 + 2.5, samples, "ab", chosen)
+    share = samples.batch(chosen).labels.float().mean().item()
+    expected = {"mean_iou": (1 - share) / 2, "foreground_iou": 0.0, "val_loss": 2.5}
+    assert found == pytest.approx(expected)

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 import torch
 
+from nas.data.batches import Batches
 from nas.data.splits import Split
 from nas.errors import DataError, UsageError
 from nas.phases import new_phase, plan
@@ -141,7 +142,7 @@ def test_an_architecture_step_moves_alpha_alone(new_stage: Callable[..., SearchS
     stage = new_stage()
     stage.step(0, 0)
     before, random = snapshot(stage.state()), torch.get_rng_state()
-    stage._architecture_step(1, stage.weight_batches.batch(0, 1), stage._present(0))
+    stage._architecture_step(1, stage.weight_batches.batch(0, 1), stage._moment(0))
     after = stage.state()
     assert torch.equal(torch.get_rng_state(), random)
     for part in ("genotypes", "stable_epochs", "phase"):
@@ -444,7 +445,7 @@ def test_a_segmenter_is_searched_by_its_validation_loss(
     validation = stage.architecture_batches.batch(0, 0)
     logits = stage.game.segmenter(validation.images).double().log_softmax(dim=1)
     expected = -logits.gather(1, validation.labels[:, None]).mean()
-    numbers = stage._architecture_step(0, stage.weight_batches.batch(0, 0), stage._present(0))
+    numbers = stage._architecture_step(0, stage.weight_batches.batch(0, 0), stage._moment(0))
     assert numbers["segmenter_architecture_loss"] == pytest.approx(expected.item(), rel=1e-5)
 
 
@@ -618,6 +619,17 @@ def test_the_unrolled_step_follows_the_schedule(new_stage: Callable[..., SearchS
         ({"game": {"adversarial_start": 9}}, "--adversarial-start 9"),
         ({"training": {"lr_schedule": "table"}}, "--lr-table"),
         ({"augmentation": {"curriculum": ("elastic",)}}, "--elastic"),
+        (
+            {
+                "game": {
+                    "unlabelled_weight": 0.1,
+                    "unlabelled_start": 3,
+                    "unlabelled_order": "stages",
+                },
+                "architecture": {"warmup_epochs": 2},
+            },
+            "nothing would be searched",
+        ),
     ],
 )
 def test_games_that_no_search_can_play_are_refused(changed: dict[str, Any], words: str) -> None:
@@ -630,17 +642,64 @@ def test_schedule_curriculum_and_health_come_back(new_stage: Callable[..., Searc
         "training": {"lr_schedule": "plateau", "lr_patience": 1},
         "augmentation": {"elastic": 1.0, "curriculum": ("elastic",), "curriculum_iou": 0.0},
     }
+    better = {"mean_iou": 0.5, "foreground_iou": 0.5, "val_loss": 0.5}
     first, second = new_stage(**options), new_stage(**options)
     fresh = snapshot(second.state())
     first.step(0, 0)
     with (
         patch("nas.search.draw_search"),
+        patch("nas.search.validate", return_value=better),
         Tracker(first.folder, say=lambda line: None) as tracker,
     ):
-        first.finish_epoch(0, tracker)
+        numbers = first.finish_epoch(0, tracker)
+    assert numbers["segmenter_lr"] == pytest.approx(1e-4)
+    assert numbers["adversarial_weight"] == pytest.approx(0.01)
+    assert "curriculum" in (first.folder.path / "notes.txt").read_text()
     state = snapshot(first.state())
     second.restore(snapshot(state))
     restored = second.state()
     for part in ("schedule", "curriculum", "health"):
         assert not equal(state[part], fresh[part]), part
         assert equal(state[part], restored[part]), part
+
+
+@pytest.mark.parametrize(
+    ("monitor", "values", "lowered"),
+    [
+        ("mean_iou", [0.1, 0.2, 0.3], False),
+        ("val_loss", [0.1, 0.2, 0.3], True),
+        ("val_loss", [0.3, 0.2, 0.1], False),
+    ],
+)
+def test_a_plateau_watches_what_it_is_told_to(
+    new_stage: Callable[..., SearchStage], monitor: str, values: list[float], lowered: bool
+) -> None:
+    stage = new_stage(
+        training={"lr_schedule": "plateau", "lr_patience": 0, "monitor": monitor},
+    )
+    with (
+        patch("nas.search.draw_search"),
+        patch("nas.search.validate") as validated,
+        Tracker(stage.folder, say=lambda line: None) as tracker,
+    ):
+        for epoch, value in enumerate(values):
+            other = {"mean_iou": 0.0, "foreground_iou": 0.0, "val_loss": 0.0}
+            validated.return_value = {**other, monitor: value}
+            stage.finish_epoch(epoch, tracker)
+    rate = stage.engine.players[0].optimizer.param_groups[0]["lr"]
+    assert (rate < 1e-4) == lowered
+
+
+def test_both_halves_have_unlabelled_images_of_their_own(
+    new_stage: Callable[..., SearchStage], discs: Callable[..., Data]
+) -> None:
+    data = replace(discs(train=10), settings=DataSettings(unlabelled_images=4))
+    stage = new_stage(data=data, game={"unlabelled_weight": 0.5})
+
+    def shown(batches: Batches) -> set[float]:
+        found = [batches.batch(epoch, step).unlabelled for epoch in range(4) for step in range(2)]
+        return {round(image.mean().item(), 6) for images in found for image in images}
+
+    weights, architecture = shown(stage.weight_batches), shown(stage.architecture_batches)
+    assert len(weights) == len(architecture) == 2
+    assert not weights & architecture

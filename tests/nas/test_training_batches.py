@@ -29,11 +29,13 @@ CPU = torch.device("cpu")
 def make(discs: Callable[..., Data]) -> Callable[..., Batches]:
     samples = discs(train=4).samples("train", CPU)
 
-    def batches(unlabelled: Unlabelled | None = None, seed: int = 0, **tables: Any) -> Batches:
+    def batches(
+        unlabelled: Unlabelled | None = None, seed: int = 0, triplets: bool = False, **tables: Any
+    ) -> Batches:
         settings = RetrainSettings(run=RunSettings(seed=seed), **tables)
         curriculum = Curriculum(0.7, begun=True)
         return training_batches(
-            settings, samples, samples.ids, "weight batches", 2, unlabelled, curriculum
+            settings, samples, samples.ids, "weight batches", 2, unlabelled, curriculum, triplets
         )
 
     return batches
@@ -47,11 +49,11 @@ def test_by_default_batches_are_images_and_masks_as_stored(make: Callable[..., B
 
 
 def test_everything_at_once(make: Callable[..., Batches], discs: Callable[..., Data]) -> None:
-    image = discs().samples("test", CPU).batch(["case6"]).images[0].numpy()
-    unlabelled = Unlabelled(["u"], lambda name: image, (32, 32), CPU)
+    image = discs().samples("test", CPU).batch(["case6"]).images[0]
+    unlabelled = Unlabelled({"u": image})
     loss = LossSettings(class_weights="frequency", triplet_weight=1, triplets=3)
     augmentation = AugmentationSettings(rotation=30)
-    batch = make(unlabelled, loss=loss, augmentation=augmentation).batch(0, 0)
+    batch = make(unlabelled, triplets=True, loss=loss, augmentation=augmentation).batch(0, 0)
     assert batch.weights is not None and batch.weights.shape == (2, 32, 32)
     assert batch.triplets is not None and batch.triplets.shape == (6, 3)
     assert batch.unlabelled is not None and batch.unlabelled.shape == (1, 1, 32, 32)
@@ -79,9 +81,7 @@ def test_held_out_images_stay_as_they_are(discs: Callable[..., Data]) -> None:
         loss=LossSettings(class_weights="frequency"),
         augmentation=AugmentationSettings(rotation=90),
     )
-    unlabelled = Unlabelled(
-        ["u"], lambda name: samples.batch(["case0"]).images[0].numpy(), (32, 32), CPU
-    )
+    unlabelled = Unlabelled({"u": samples.batch(["case0"]).images[0]})
     batch = held_out_batches(settings, samples, samples.ids, "half", unlabelled).batch(0, 0)
     assert torch.equal(batch.images, samples.batch(batch.ids).images)
     assert batch.weights is None

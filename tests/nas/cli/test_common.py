@@ -429,3 +429,18 @@ def test_a_run_keeps_what_its_variant_said_and_not_the_variant(tmp_path: Path) -
     kept, _ = common.prepare_run_folder(settings, tmp_path / "other")
     assert kept.training.epochs == 1
     assert kept.run.variant == () and kept.run.config is None
+
+
+@pytest.mark.parametrize("text", ["variants = 3", "[variants]\nsmoke = 3"])
+def test_variants_that_are_no_tables_are_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text(text)
+    with pytest.raises(UsageError, match="variants must be tables"):
+        parse(RetrainSettings, "nas-retrain", ["--config", str(path), "--variant", "smoke"])
+
+
+def test_a_value_in_place_of_a_table_is_not_lost(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text("data = 3\n[variants.a.data]\ndataset = 'phantom'")
+    with pytest.raises(UsageError):
+        parse(RetrainSettings, "nas-retrain", ["--config", str(path), "--variant", "a"])

@@ -11,7 +11,14 @@ import torch
 from PIL import Image
 
 from nas.data.batches import Batch
-from nas.data.unlabelled import Unlabelled, WithUnlabelled, files_of, put_aside, read_file
+from nas.data.unlabelled import (
+    Unlabelled,
+    WithUnlabelled,
+    files_of,
+    halves,
+    put_aside,
+    read_file,
+)
 from nas.errors import DataError
 from nas.settings import DataSettings
 
@@ -21,7 +28,7 @@ BATCH = Batch(torch.zeros(2, 1, 4, 4), torch.zeros(2, 4, 4, dtype=torch.int64), 
 
 def pool(count: int) -> Unlabelled:
     """Images of 4x4 pixels whose values are their numbers over 100."""
-    return Unlabelled(
+    return Unlabelled.read(
         [str(number) for number in range(count)],
         lambda name: np.full((1, 4, 4), int(name) / 100, dtype=np.float32),
         (4, 4),
@@ -95,3 +102,17 @@ def test_the_same_step_shows_the_same_images_and_the_labelled_ones_stay() -> Non
 def test_fewer_images_than_a_batch_are_all_shown() -> None:
     shown = WithUnlabelled(pool(1), 4, 1, 5)(BATCH, 0, 0).unlabelled
     assert shown is not None and len(shown) == 1
+
+
+def test_a_search_has_other_unlabelled_images_for_the_weights_than_for_the_architecture() -> None:
+    first, second = halves(pool(7), 0)
+    assert first is not None and second is not None
+    assert set(first.images) | set(second.images) == set(pool(7).images)
+    assert set(first.images).isdisjoint(second.images)
+    assert {len(first.images), len(second.images)} == {3, 4}
+    again, _ = halves(pool(7), 0)
+    other, _ = halves(pool(7), 1)
+    assert set(again.images) == set(first.images) != set(other.images)
+    assert halves(None, 0) == (None, None)
+    with pytest.raises(DataError, match="one alone"):
+        halves(pool(1), 0)

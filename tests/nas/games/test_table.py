@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -53,9 +55,52 @@ def test_nelsons_code_has_the_cross_entropy_of_its_own() -> None:
     assert torch.equal(game.segmentation_loss(BATCH), expected)
 
 
-@pytest.mark.parametrize("cue", ["smoothed", "noised"])
-def test_a_cue_of_truths_is_refused_where_none_are_shown(cue: str) -> None:
-    with pytest.raises(UsageError, match=f"--cue {cue}"):
-        check_game(GameSettings(game="annotated-unannotated", cue=cue))
-    check_game(GameSettings(cue=cue))
-    check_game(GameSettings(game="annotated-unannotated", cue="straight-through"))
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"cue": "smoothed"}, "--cue smoothed"),
+        ({"cue": "noised"}, "--cue noised"),
+        ({"unlabelled_weight": 0.1}, "--unlabelled-weight"),
+        ({"unlabelled_start": 3}, "--unlabelled-start"),
+        ({"unlabelled_order": "stages"}, "--unlabelled-order"),
+    ],
+)
+def test_what_dans_game_has_no_use_for_is_refused(changed: dict[str, Any], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        check_game(GameSettings(game="annotated-unannotated", **changed), 9)
+    check_game(GameSettings(game="annotated-unannotated", cue="straight-through"), 9)
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"adversarial_start": 10}, "--adversarial-start 10"),
+        ({"unlabelled_start": 10}, "--unlabelled-start 10"),
+        ({"unlabelled_start": 1, "unlabelled_order": "stages"}, "before it has learnt anything"),
+        (
+            {"adversarial_start": 4, "unlabelled_start": 4, "unlabelled_order": "stages"},
+            "before it has learnt anything",
+        ),
+    ],
+)
+def test_parts_that_would_never_take_place_are_refused(changed: dict[str, Any], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        check_game(GameSettings(unlabelled_weight=0.1, **changed), 9)
+    check_game(
+        GameSettings(unlabelled_weight=0.1, unlabelled_start=5, unlabelled_order="stages"), 9
+    )
+
+
+def test_a_discriminator_that_rests_is_in_evaluation_mode() -> None:
+    discriminator = nn.Sequential(nn.Conv2d(2, 1, 1), nn.BatchNorm2d(1))
+    game = new_game(
+        nn.Conv2d(1, 2, 1), discriminator, 2, False, 0.1, GameSettings(), LossSettings()
+    )
+    assert isinstance(game, TruthAgainstPrediction)
+    game.enter(Pressure(0.0, 0.3), learns=False)
+    before = discriminator[1].running_mean.clone()
+    game.segmenter_loss(BATCH._replace(unlabelled=BATCH.images))
+    assert torch.equal(discriminator[1].running_mean, before)
+    game.enter(Pressure(0.3), learns=True)
+    game.segmenter_loss(BATCH)
+    assert not torch.equal(discriminator[1].running_mean, before)

@@ -11,13 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import cross_entropy
 
-from nas.losses.border_weights import border_weights
 from nas.losses.pixel_weights import (
     class_frequency_weights,
-    pixel_weights,
     weighted_cross_entropy,
 )
-from nas.settings import LossSettings
 
 LABELS = np.array([[0, 0, 0, 2], [0, 0, 0, 2], [0, 0, 4, 2]], dtype=np.uint8)
 
@@ -51,32 +48,6 @@ def test_an_image_of_one_class_counts_1_everywhere() -> None:
 def test_other_labels_are_refused(labels: np.ndarray) -> None:
     with pytest.raises(ValueError):
         class_frequency_weights(labels, 5)
-    with pytest.raises(ValueError):
-        pixel_weights(labels, 5, LossSettings(border_weight=1.0))
-
-
-def test_no_weights_where_both_terms_are_off() -> None:
-    assert pixel_weights(LABELS, 5, LossSettings()) is None
-
-
-def test_terms_add_up() -> None:
-    """The column of class 2 and the pixel of class 4 touch: two objects."""
-    numbered = np.where(LABELS == 4, 1, LABELS)
-    gap = border_weights(numbered.astype(int), 6.0, 3.0)
-    assert gap[2, 2] == pytest.approx(6 * math.exp(-1 / 18))
-    frequency = class_frequency_weights(LABELS, 5)
-    cases = [
-        (LossSettings(class_weights="frequency"), frequency),
-        (LossSettings(border_weight=6.0, border_sigma=3.0), 1 + gap),
-        (
-            LossSettings(class_weights="frequency", border_weight=6.0, border_sigma=3.0),
-            frequency + gap,
-        ),
-    ]
-    for chosen, expected in cases:
-        found = pixel_weights(LABELS, 5, chosen)
-        assert found is not None and found.dtype == np.float32
-        np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
 def test_cross_entropy_is_the_sum_of_livne_over_the_pixels() -> None:
