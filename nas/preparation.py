@@ -21,6 +21,7 @@ from nas.data.unlabelled import Unlabelled, files_of, put_aside, read_file
 from nas.devices import seeded
 from nas.errors import DataError, UsageError
 from nas.networks import build_segmenter
+from nas.relations import plays_with_unlabelled
 from nas.runs import RunFolder
 from nas.settings import DataSettings, GameSettings
 from nas.standardised import Standardised, channel_statistics
@@ -180,7 +181,10 @@ def describe(data: Data, *samples: Samples) -> dict[str, Any]:
         "name": data.reader.name,
         "classes": list(data.classes),
         "channels": data.reader.channels,
-        "images": {name: len(split.subset(name)) for name in ("train", "val", "test")},
+        "images": {
+            **{name: len(split.subset(name)) for name in ("train", "val", "test")},
+            "labelled": len(data.labelled),
+        },
         "split_hash": split.hash,
         "means": {batch.ids[0]: [_mean(batch.images), _mean(batch.labels)] for batch in batches},
     }
@@ -235,7 +239,7 @@ def check_unlabelled(data: DataSettings, game: GameSettings, unlabelled: Unlabel
     Raises:
         UsageError: with what is missing, or of no use.
     """
-    used = game.game == "annotated-unannotated" or game.unlabelled_weight > 0
+    used = plays_with_unlabelled(game)
     if used and unlabelled is None:
         option = "--unlabelled-weight" if game.unlabelled_weight else f"--game {game.game}"
         raise UsageError(

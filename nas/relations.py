@@ -8,6 +8,11 @@ from nas.games.adversarial import Pressure
 from nas.settings import GameSettings
 
 
+def plays_with_unlabelled(game: GameSettings) -> bool:
+    """Whether the game has a use for images without masks."""
+    return game.game == "annotated-unannotated" or game.unlabelled_weight > 0
+
+
 @dataclass(frozen=True)
 class Moment:
     """What an epoch asks of both players.

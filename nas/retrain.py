@@ -35,7 +35,7 @@ from nas.preparation import (
     standardised,
 )
 from nas.rates import EarlyStopping, RateSchedule, check_rates
-from nas.relations import Moment, Relations
+from nas.relations import Moment, Relations, plays_with_unlabelled
 from nas.runs import RunFolder, now
 from nas.scoring import validate
 from nas.settings import AdversarySettings, GameSettings, RetrainSettings
@@ -179,10 +179,12 @@ class RetrainStage:
         device = resolve_device(settings.run.device)
         self.train_samples = data.loaded("train", device)
         self.val_samples = data.loaded("val", device)
-        self.unlabelled = data.unlabelled(device)
         check_validation(settings, len(self.val_samples))
+        self.unlabelled = None
         if self.adversary is not None:
-            check_unlabelled(settings.data, settings.game, self.unlabelled)
+            found = data.unlabelled(device)
+            check_unlabelled(settings.data, settings.game, found)
+            self.unlabelled = found if plays_with_unlabelled(settings.game) else None
         self._relations = Relations(settings.training.adversarial_weight, settings.game)
         self._curriculum = Curriculum(settings.augmentation.curriculum_iou)
         self._stopping = EarlyStopping(settings.training.early_stopping, settings.training.monitor)
@@ -247,6 +249,7 @@ class RetrainStage:
         self._schedule.after_epoch(numbers.get(self.settings.training.monitor))
         if epoch == 0:
             self._warn_of_another_split(tracker)
+            self._note_unused_images(tracker)
         draw_retraining(self, epoch, tracker)
         return numbers
 
@@ -290,6 +293,14 @@ class RetrainStage:
                     "this run may have had a part in its search, and scores on them may be too "
                     "good. Use the search's own split.json by --split for a clean comparison."
                 )
+
+    def _note_unused_images(self, tracker: Tracker) -> None:
+        aside = len(self.data.put_aside)
+        if aside and self.unlabelled is None:
+            tracker.note(
+                f"{aside} of the training images are not used at all: their masks are put aside by "
+                "--unlabelled-images, and nothing here learns from images without masks."
+            )
 
     def _keep_segmenter(self, epoch: int) -> None:
         state = {"weights": self.game.segmenter.state_dict(), "epoch": epoch + 1}

@@ -26,7 +26,7 @@ from nas.networks import PATCH_NETWORKS
 from nas.phases import new_phase, plan
 from nas.preparation import Data, check_unlabelled, open_data, record_data, rehearse
 from nas.rates import RateSchedule, check_rates
-from nas.relations import Moment, Relations
+from nas.relations import Moment, Relations, plays_with_unlabelled
 from nas.runs import RunFolder, now, unwritable, versions, without_none
 from nas.scoring import validate
 from nas.settings import ArchitectureSettings, SearchSettings
@@ -172,12 +172,14 @@ class SearchStage:
         self.epochs = settings.training.epochs * len(self._plan)
         self._device = resolve_device(settings.run.device)
         self.samples = data.loaded("train", self._device)
-        self.unlabelled = data.unlabelled(self._device)
+        self.unlabelled = None
+        if settings.space.space != "none":
+            found = data.unlabelled(self._device)
+            check_unlabelled(settings.data, settings.game, found)
+            self.unlabelled = found if plays_with_unlabelled(settings.game) else None
         weights_unlabelled, architecture_unlabelled = halves(
             self.unlabelled, settings.data.split_seed
         )
-        if settings.space.space != "none":
-            check_unlabelled(settings.data, settings.game, self.unlabelled)
         self.weights_half, self.architecture_half = halve(
             data.labelled, settings.data.split_seed, data.groups
         )

@@ -16,7 +16,7 @@ from nas.cli.common import main as run_command
 from nas.errors import RunError, UsageError
 from nas.networks import read_genotype
 from nas.runs import RunFolder, unwritable
-from nas.settings import DataSettings, Positive, SearchSettings
+from nas.settings import Positive, SearchSettings
 from search_spaces import cell_genotype, genotypes
 from search_spaces.cell_genotype import CellGenotype
 from search_spaces.derivation import derive
@@ -98,7 +98,7 @@ def derive_files(options: Options, out: Path) -> None:
         for path in written.values():
             picture = shlex.quote(str(path.with_suffix(".svg")))
             print(f"Draw it: nas-render {shlex.quote(str(path))} -o {picture}")
-        print(f"Next: {retrain_command(settings, written)}")
+        print(f"Next: {retrain_command(folder.settings_file, written)}")
 
 
 def export(options: Options, out: Path) -> None:
@@ -222,20 +222,15 @@ def _print_cells(genotype: CellGenotype) -> None:
             print(f"  node {node} = {' + '.join(parts)}")
 
 
-def retrain_command(settings: SearchSettings, written: Mapping[Role, Path]) -> str:
-    """The command that retrains with the genotypes on the data of their search."""
-    words = ["nas-retrain"]
+def retrain_command(settings_file: Path, written: Mapping[Role, Path]) -> str:
+    """The command that retrains with the genotypes under the settings of their search."""
+    words = ["nas-retrain", "--config", str(settings_file)]
     if "discriminator" in written:
         words += ["--genotype", str(written["discriminator"])]
     else:
         words += ["--discriminator", "none"]
-    words += ["--backbone", str(written.get("segmenter", settings.backbone))]
-    default = DataSettings()
-    for name in DataSettings.__struct_fields__:
-        value = getattr(settings.data, name)
-        if value != getattr(default, name):
-            values = value if isinstance(value, tuple) else (value,)
-            words += [f"--{name.replace('_', '-')}", *map(str, values)]
+    if "segmenter" in written:
+        words += ["--backbone", str(written["segmenter"])]
     return shlex.join(words)
 
 

@@ -50,7 +50,7 @@ def test_data_is_recorded_once_and_found_again(
     data = discs()
     recorded(folder, data)
     record = folder.read_record()["data"]
-    assert record["images"] == {"train": 4, "val": 2, "test": 2}
+    assert record["images"] == {"train": 4, "val": 2, "test": 2, "labelled": 4}
     assert record["split_hash"] == data.split.hash
     assert list(record["means"]) == [*data.split.train, *data.split.val]
     case = data.reader.cases[5]

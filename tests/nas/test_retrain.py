@@ -599,3 +599,15 @@ def test_standardisation_is_part_of_the_segmenter(
     assert float(stage.game.segmenter.mean) == pytest.approx(float(images.mean()), abs=1e-6)
     inner = flat(stage.game.segmenter.network)
     assert torch.equal(inner, flat(new_stage(NONE).game.segmenter))
+
+
+def test_masks_put_aside_without_a_use_are_told(
+    new_stage: Callable[..., RetrainStage], discs: Callable[..., Data]
+) -> None:
+    """A fair comparison: the segmenter alone on the same labelled images."""
+    stage = new_stage(NONE, with_unlabelled(discs(train=6), 2))
+    assert stage.unlabelled is None
+    assert len(stage.train_samples) == 4
+    epoch_of(stage, 0)
+    finish_one(stage, 0)
+    assert "2 of the training images are not used" in (stage.folder.path / "notes.txt").read_text()

@@ -11,7 +11,14 @@ from typing import Any
 import pytest
 
 from nas.cli.derive import retrain_command
-from nas.settings import DataSettings, RetrainSettings, SearchSettings
+from nas.runs import RunFolder
+from nas.settings import (
+    DataSettings,
+    GameSettings,
+    LossSettings,
+    RetrainSettings,
+    SearchSettings,
+)
 from search_spaces import cell_genotype, genotypes
 
 Command = Callable[..., Any]
@@ -61,22 +68,23 @@ def test_the_next_command_runs_as_it_is_printed(command: Command, finished: Path
     assert result.code == 0, result
 
 
-def test_the_next_command_repeats_the_data_settings() -> None:
+def test_the_next_command_repeats_the_settings_of_the_search(tmp_path: Path) -> None:
     from nas.cli.common import parse
 
-    data = DataSettings(
-        dataset="folder",
-        data_root=Path("/some where"),
-        class_names=("a b", "c"),
-        white=4095.0,
-        image_size="64",
-        train_images=3,
+    settings = SearchSettings(
+        backbone="unet?width=4",
+        data=DataSettings(
+            dataset="folder", data_root=Path("/some where"), class_names=("a b", "c")
+        ),
+        game=GameSettings(adversarial_loss="hinge"),
+        loss=LossSettings(loss="dice"),
     )
-    settings = SearchSettings(backbone="unet?width=4", data=data)
-    _, *arguments = shlex.split(retrain_command(settings, {"discriminator": Path("g.json")}))
-    parsed = parse(RetrainSettings, "nas-retrain", arguments)
-    assert parsed.data == data
-    assert parsed.backbone == "unet?width=4"
+    folder = RunFolder(tmp_path)
+    folder.write_settings(settings)
+    line = retrain_command(folder.settings_file, {"discriminator": Path("g.json")})
+    parsed = parse(RetrainSettings, "nas-retrain", shlex.split(line)[1:])
+    for table in ("backbone", "data", "game", "loss"):
+        assert getattr(parsed, table) == getattr(settings, table)
     assert parsed.adversary.genotype == Path("g.json")
 
 
