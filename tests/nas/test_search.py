@@ -697,7 +697,8 @@ def test_both_halves_have_unlabelled_images_of_their_own(
     stage = new_stage(data=data, game={"unlabelled_weight": 0.5})
 
     def shown(batches: Batches) -> set[float]:
-        found = [batches.batch(epoch, step).unlabelled for epoch in range(4) for step in range(2)]
+        places = [(epoch, step) for epoch in range(6) for step in range(len(batches))]
+        found = [batches.batch(*place).unlabelled for place in places]
         return {round(image.mean().item(), 6) for images in found for image in images}
 
     weights, architecture = shown(stage.weight_batches), shown(stage.architecture_batches)
