@@ -13,6 +13,7 @@ from nas.cli import list as command_list
 from nas.cli.list import short
 from nas.data.readers import READERS
 from nas.discriminators import DISCRIMINATORS
+from nas.networks import PATCH_NETWORKS
 from nas.segmenters import SEGMENTERS
 from search_spaces import SPACES, genotypes
 from search_spaces.parametric_genotypes import FlexVGG, FlexVGGGenotype
@@ -30,7 +31,8 @@ def test_everything_has_a_line(command: Callable[..., Any]) -> None:
     result = command("list", *SMALL)
     assert result.code == 0, result
     tables = result.out.split("\n\n")
-    for table, names in zip(tables, (SEGMENTERS, DISCRIMINATORS, SPACES, READERS), strict=False):
+    segmenters = {**SEGMENTERS, **PATCH_NETWORKS}
+    for table, names in zip(tables, (segmenters, DISCRIMINATORS, SPACES, READERS), strict=False):
         assert all(len(line_of(table, name)) > 1 for name in names)
         assert len(table.splitlines()) == len(names) + 2
     assert line_of(result.out, "resnet18")[1] == "11,180,161"
