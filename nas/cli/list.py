@@ -79,7 +79,8 @@ def list_choices() -> None:
     if any(entry.kind in NETWORKS for entry in entries):
         print(
             f"Multiply-adds of one image of {size[0]}x{size[1]} pixels and {task.channels} "
-            f"channel(s), {task.classes} classes; '-': the network does not take that size, or slides over it."
+            f"channel(s), {task.classes} classes; '-': the network does not take that size, or "
+            "slides over it."
         )
 
 
