@@ -268,10 +268,14 @@ def _first_line(error: Exception) -> str:
     return lines[0][:120].rstrip(".:")
 
 
+TOLD = ("loss", "iou", "accuracy")
+"""Last words of the names of numbers that stand in an epoch's line; all are in metrics.jsonl."""
+
+
 def _line(record: Mapping[str, Any], epochs: int) -> str:
     shown = [
         f"{name.replace('_', ' ')} {value:.4g}"
         for name, value in record.items()
-        if name not in ("epoch", "step", "seconds") and isinstance(value, float)
+        if name.rpartition("_")[2] in TOLD and isinstance(value, float)
     ]
     return f"epoch {record['epoch']}/{epochs}: " + ", ".join(shown)
