@@ -78,8 +78,8 @@ def everything(task: Task) -> list[Entry]:
     entries += [of_patches(name, task) for name in PATCH_NETWORKS]
     entries += [relaxed(name, task) for name in SPACES]
     entries += [
-        Entry(kind="data set", name=name, description=description)
-        for name, (_, description) in READERS.items()
+        Entry(kind="data set", name=name, description=layout.help)
+        for name, layout in READERS.items()
     ]
     return entries
 

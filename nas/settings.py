@@ -28,7 +28,8 @@ class DataSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Which images, at which size, split how."""
 
     dataset: str = "phantom"
-    """Layout of the data: folder, cxseg, jsrt, or phantom (built in, needs no files)."""
+    """Layout of the data: folder, phantom (built in, needs no files), or that of a known set;
+    nas-list names them all."""
 
     data_root: Path | None = None
     """Folder that holds the data; not used by phantom."""
@@ -49,12 +50,30 @@ class DataSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     class_names: tuple[str, ...] = ()
     """Names of the classes in order, background first; by default numbered."""
 
+    window: tuple[float, float] | None = None
+    """Stored values that become 0 and 1, such as -160 240 for CT; for NIfTI and DICOM alone. By
+    default of a NIfTI volume its percentiles 0.5 and 99.5, of a DICOM image its own window."""
+
+    slices: Literal["axial", "coronal", "sagittal"] = "axial"
+    """Plane in which volumes are cut into images."""
+
+    empty_slices: Literal["keep", "drop"] = "keep"
+    """drop: leave the slices of volumes out whose masks hold background only."""
+
+    truth: Literal["silver", "gold"] = "silver"
+    """Segmentations of the Cell Tracking Challenge: silver (01_ST), of every frame, or gold
+    (01_GT), of some. Where gold leaves cells out, all around those that it has is unknown."""
+
     groups: Path | None = None
     """CSV with the columns file,group (patient, animal, sequence). Training, validation and test
     never share a group; the two halves of a search share one only where it is named in a note."""
 
     split: Path | None = None
-    """A split saved by an earlier run (split.json) to use again."""
+    """A split saved by an earlier run (split.json) or by nas-data split, or splits_final.json of
+    nnU-Net, with --fold."""
+
+    fold: Count | None = None
+    """Which of several folds in --split, the first is 0."""
 
     train_images: Positive | None = None
     """Training images; by default 50 for cxseg, jsrt and phantom (as published), else 60 %. Refused
@@ -74,6 +93,10 @@ class DataSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     unlabelled_images: Count = 0
     """Put the masks of so many training images aside; the images are then used as unlabelled ones,
     or, for a comparison, not at all."""
+
+    cache: Path | None = None
+    """Folder in which decoded images are kept, for this and for later runs; they are then mapped
+    into memory instead of held in it."""
 
     image_channel: Literal["all", "red", "green", "blue"] = "all"
     """Read all channels, or one of RGB images alone, as grey."""

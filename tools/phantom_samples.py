@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from nas.data.phantom import draw_image, draw_mask
+from nas.data.layouts.phantom import draw_image, draw_mask
 
 COLOURS = np.asarray([[0, 0, 0], [213, 94, 0], [0, 158, 115], [86, 180, 233]]) / 255
 """Background, heart, left lung, right lung; distinct for colour-blind readers."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from nas.data.phantom import CASES, draw_image
+from nas.data.layouts.phantom import CASES, draw_image
 
 COUNT = 4
 SIZE = (256, 224)

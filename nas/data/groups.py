@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 
-from nas.data.cases import natural_order
+from nas.data.cases import Case, natural_key, natural_order
 from nas.errors import DataError
 
 
@@ -49,6 +50,27 @@ def read_groups(path: Path, ids: Collection[str]) -> dict[str, str]:
             "add a line file,group for each."
         )
     return groups
+
+
+def with_groups(
+    cases: list[Case], groups_file: Path | None, problems: list[str]
+) -> tuple[Case, ...]:
+    """The cases in natural order of their ids, each with its group where a CSV of groups is given.
+
+    Args:
+        cases: of the data, with the groups that the layout knows.
+        groups_file: CSV whose groups take their place.
+        problems: what is wrong with the file is added here.
+    """
+    cases = sorted(cases, key=lambda case: natural_key(case.id))
+    if groups_file is None:
+        return tuple(cases)
+    try:
+        groups = read_groups(groups_file, {case.id for case in cases})
+    except DataError as error:
+        problems.append(str(error))
+        return tuple(cases)
+    return tuple(replace(case, group=groups[case.id]) for case in cases)
 
 
 def _rows(path: Path) -> list[list[str]]:

@@ -117,7 +117,7 @@ def open_image(path: Path, channels: int | None = None, white: float | None = No
             floating point or 32-bit integers and ``white`` is not given.
     """
     if path.suffix.lower() == ".img":
-        from nas.data.jsrt import open_radiograph
+        from nas.data.layouts.jsrt import open_radiograph
 
         pixels = open_radiograph(path)
     else:

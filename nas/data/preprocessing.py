@@ -49,6 +49,11 @@ class PreprocessedReader:
         return self.reader.problems
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences worth knowing."""
+        return self.reader.notes
+
+    @property
     def classes(self) -> tuple[str, ...]:
         """Names of the classes, background first.
 
@@ -73,6 +78,22 @@ class PreprocessedReader:
             DataError: the file is missing, damaged, or holds unknown values; it names the file.
         """
         return self.reader.read_mask(case)
+
+    def read_instances(self, case: Case) -> np.ndarray | None:
+        """(H, W) int32 numbers of objects; None where objects are not told apart.
+
+        Raises:
+            DataError: the file is missing or damaged; it names the file.
+        """
+        return self.reader.read_instances(case)
+
+    def read_field_of_view(self, case: Case) -> np.ndarray | None:
+        """(H, W) bool, the pixels that count in a score; None where all do.
+
+        Raises:
+            DataError: the file is missing or damaged; it names the file.
+        """
+        return self.reader.read_field_of_view(case)
 
     def describe(self, case: Case) -> str:
         """How the image is stored.

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nas.data.cases import Case, Reader
-from nas.data.phantom import PhantomReader
+from nas.data.layouts.phantom import PhantomReader
 from nas.data.readers import open_reader
 from nas.data.splits import (
     SUBSETS,

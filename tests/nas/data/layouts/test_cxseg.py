@@ -21,9 +21,10 @@ def test_nothing_found_is_answered_with_the_layout_and_the_phantom(tmp_path: Pat
         with pytest.raises(DataError) as caught:
             open_reader(DataSettings(dataset="cxseg", data_root=root))
         message = str(caught.value)
-        where = "DIR" if root is None else str(root)
-        assert f"{where}/images" in message
-        assert f"{where}/masks" in message
+        where = "--dataset cxseg needs --data-root DIR" if root is None else str(root)
+        assert where in message
+        assert "DIR/images/*.png" in message
+        assert "DIR/masks" in message
         assert "1 heart, 2 left lung, 3 right lung" in message
         assert "--dataset phantom runs now" in message
 
@@ -35,5 +36,5 @@ def test_unknown_values_are_refused(make_folder: Make) -> None:
 
 
 def test_other_class_names_are_refused(make_folder: Make) -> None:
-    with pytest.raises(UsageError, match="classes of cxseg"):
+    with pytest.raises(UsageError, match="--class-names means nothing with --dataset cxseg"):
         open_reader(make_folder(2, dataset="cxseg", class_names=("background", "lung")))

@@ -8,8 +8,8 @@ and right are the patient's (the right lung is on the image's left).
 from __future__ import annotations
 
 from nas.data.cases import CHEST_CLASSES
-from nas.data.folder import FolderReader, read_folder
-from nas.errors import DataError, UsageError
+from nas.data.layouts.folder import FolderReader, read_folder
+from nas.data.layouts.layout import nothing_found, root_of
 from nas.settings import DataSettings
 
 LAYOUT = (
@@ -25,16 +25,9 @@ def survey(settings: DataSettings) -> FolderReader:
 
     Raises:
         DataError: nothing is found; says what is expected where.
-        UsageError: class names are given that are not those of the chest, or the value map has
-            another number of classes.
+        UsageError: the value map has another number of classes.
     """
-    root = settings.data_root
-    if root is None:
-        raise DataError(f"--dataset cxseg needs --data-root: {LAYOUT.format(root='DIR')}.")
+    root = root_of(settings, LAYOUT.format(root="DIR"))
     if not (root / "images").is_dir() or not (root / "masks").is_dir():
-        raise DataError(f"No CX-SEG data is found in {root}: {LAYOUT.format(root=root)}.")
-    if settings.class_names and settings.class_names != CHEST_CLASSES:
-        raise UsageError(
-            f"The classes of cxseg are {', '.join(CHEST_CLASSES)}; do not rename them."
-        )
+        raise nothing_found(root, "CX-SEG data", LAYOUT.format(root=root))
     return read_folder(root, settings, name="cxseg", class_names=CHEST_CLASSES)

@@ -3,7 +3,7 @@ import pytest
 from scipy.ndimage import binary_dilation, binary_erosion, label
 
 from nas.data.cases import Case
-from nas.data.phantom import draw_image, draw_mask, hospital_of
+from nas.data.layouts.phantom import draw_image, draw_mask, hospital_of
 from nas.data.radiograph.film import HOSPITALS
 from nas.data.readers import open_reader
 from nas.errors import UsageError

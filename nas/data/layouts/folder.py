@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from nas.data.cases import Case, Subset, natural_key, natural_order
-from nas.data.groups import case_id, read_groups
-from nas.data.images import IMAGE_SUFFIXES, Header, open_image, open_mask, read_header
+from nas.data.cases import Case, Subset, natural_order
+from nas.data.groups import case_id, with_groups
+from nas.data.images import IMAGE_SUFFIXES, Header, open_mask, read_header
+from nas.data.layouts.layout import LayoutReader, the_file
 from nas.errors import DataError, UsageError
 from nas.settings import DataSettings
 
@@ -47,16 +48,10 @@ def parse_value_map(text: str) -> dict[int, int]:
     return mapping
 
 
-@dataclass(frozen=True)
-class FolderReader:
+@dataclass(frozen=True, kw_only=True)
+class FolderReader(LayoutReader):
     """Cases of paired folders. See :func:`read_folder`."""
 
-    name: str
-    channels: int
-    cases: tuple[Case, ...]
-    lists: Mapping[Subset, tuple[str, ...]] | None
-    problems: tuple[str, ...]
-    white: float | None
     value_map: dict[int, int] | None
     class_names: tuple[str, ...]
 
@@ -78,7 +73,7 @@ class FolderReader:
     def _count_values(self) -> int:
         found: set[int] = set()
         for case in self.cases:
-            found.update(np.unique(open_mask(_file(case.mask))).tolist())
+            found.update(np.unique(open_mask(the_file(case.mask))).tolist())
         if sorted(found) != list(range(len(found))) or len(found) < 2:
             raise DataError(
                 f"The masks of {len(self.cases)} cases hold the values {_shown(found)}; expected "
@@ -86,13 +81,9 @@ class FolderReader:
             )
         return len(found)
 
-    def read_image(self, case: Case) -> np.ndarray:
-        """(C, H, W) float32 in [0, 1]."""
-        return open_image(_file(case.image), self.channels, self.white)
-
     def read_mask(self, case: Case) -> np.ndarray:
         """(H, W) uint8 class indices."""
-        path = _file(case.mask)
+        path = the_file(case.mask)
         stored = open_mask(path)
         count = len(self.classes)
         allowed = self.value_map or {k: k for k in range(count)}
@@ -104,15 +95,6 @@ class FolderReader:
             )
         table = np.array([allowed[v] for v in values.tolist()], dtype=np.uint8)
         return table[inverse].reshape(stored.shape)
-
-    def describe(self, case: Case) -> str:
-        """How the image is stored, such as ``8-bit grey``."""
-        return str(read_header(_file(case.image)))
-
-
-def _file(path: object) -> Path:
-    assert isinstance(path, Path)
-    return path
 
 
 def _shown(values: object) -> str:
@@ -251,21 +233,6 @@ def read_folder(
         value_map=value_map,
         class_names=class_names,
     )
-
-
-def with_groups(
-    cases: list[Case], groups_file: Path | None, problems: list[str]
-) -> tuple[Case, ...]:
-    """The cases in natural order, each with its group where a CSV of groups is given."""
-    cases = sorted(cases, key=lambda case: natural_key(case.id))
-    if groups_file is None:
-        return tuple(cases)
-    try:
-        groups = read_groups(groups_file, {case.id for case in cases})
-    except DataError as error:
-        problems.append(str(error))
-        return tuple(cases)
-    return tuple(Case(c.id, c.image, c.mask, groups[c.id]) for c in cases)
 
 
 def _check_names(class_names: tuple[str, ...], value_map: dict[int, int] | None) -> None:

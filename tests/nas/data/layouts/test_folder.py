@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nas.data.folder import parse_value_map
+from nas.data.layouts.folder import parse_value_map
 from nas.data.readers import open_reader, survey
 from nas.errors import DataError, UsageError
 from nas.settings import DataSettings

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from nas.data.images import open_image
-from nas.data.jsrt import open_radiograph
+from nas.data.layouts.jsrt import open_radiograph
 from nas.data.readers import open_reader, survey
 from nas.errors import DataError, UsageError
 from nas.settings import DataSettings

@@ -15,13 +15,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from nas.data.cases import CHEST_CLASSES, Case, Subset
-from nas.data.folder import with_groups
+from nas.data.groups import with_groups
 from nas.data.radiograph.attenuation import attenuation
 from nas.data.radiograph.chest import Chest, labels, sample_chest
 from nas.data.radiograph.film import HOSPITALS, Hospital, develop
 from nas.data.radiograph.frame import Frame
 from nas.data.sizes import parse_size
-from nas.errors import UsageError
 from nas.settings import DataSettings
 
 CASES = 259
@@ -36,6 +35,7 @@ class PhantomReader:
     size: tuple[int, int]
     seed: int = 0
     problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     lists: Mapping[Subset, tuple[str, ...]] | None = None
     name: str = "phantom"
     classes: tuple[str, ...] = CHEST_CLASSES
@@ -48,6 +48,12 @@ class PhantomReader:
     def read_mask(self, case: Case) -> np.ndarray:
         """(H, W) uint8 class indices."""
         return draw_mask(self.seed, _number(case.mask), self.size)
+
+    def read_instances(self, case: Case) -> None:
+        """Organs are classes, not objects of one class."""
+
+    def read_field_of_view(self, case: Case) -> None:
+        """All pixels count."""
 
     def describe(self, case: Case) -> str:
         """How the image comes about."""
@@ -110,14 +116,8 @@ def survey(settings: DataSettings) -> PhantomReader:
     """The generated cases at ``settings.image_size``.
 
     Raises:
-        UsageError: an option is given that means nothing here.
+        UsageError: the size is malformed.
     """
-    for option in ("data_root", "value_map", "white", "class_names"):
-        if getattr(settings, option) not in (None, ()):
-            raise UsageError(
-                f"--{option.replace('_', '-')} means nothing with --dataset phantom, which is "
-                "generated; drop it, or choose --dataset folder."
-            )
     cases = [
         Case(id=f"phantom-{n:03d}-{hospital_of(0, n).name}", image=n, mask=n) for n in range(CASES)
     ]

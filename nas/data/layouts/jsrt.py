@@ -11,16 +11,16 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from nas.data.cases import CHEST_CLASSES, Case, Subset
-from nas.data.folder import with_groups
+from nas.data.cases import CHEST_CLASSES, Case
+from nas.data.groups import with_groups
 from nas.data.images import open_picture
-from nas.errors import DataError, UsageError
+from nas.data.layouts.layout import LayoutReader, nothing_found, root_of, the_file, the_files
+from nas.errors import DataError
 from nas.settings import DataSettings
 
 SIDE = 2048
@@ -32,6 +32,11 @@ ORGANS = ("left lung", "right lung", "heart")
 
 _IMAGE_NAME = re.compile(r"jpc[ln]n\d{3}\.img", re.IGNORECASE)
 _MASK_NAME = re.compile(r"jpc[ln]n\d{3}\.gif", re.IGNORECASE)
+MEANING = (
+    "Images are 12-bit in big-endian 16-bit files, stored dark where the film is bright; they are "
+    "turned round, so that bones are bright, and halved to the 1024x1024 of the masks. Left and "
+    "right lung are the patient's: the right lung is on the image's left. Clavicles are left out."
+)
 LAYOUT = (
     "expected are the files JPCLN001.IMG ... and JPCNN001.IMG ... of JSRT, and of SCR the folders "
     "scratch/fold1/masks and scratch/fold2/masks with heart, left lung and right lung in each. "
@@ -69,27 +74,22 @@ def open_radiograph(path: Path) -> np.ndarray:
     return 1.0 - dark.reshape(half, 2, half, 2).mean(axis=(1, 3))[None]
 
 
-@dataclass(frozen=True)
-class JsrtReader:
+@dataclass(frozen=True, kw_only=True)
+class JsrtReader(LayoutReader):
     """Cases of JSRT; images at 1024 x 1024, the size of their masks."""
 
-    channels: int
-    cases: tuple[Case, ...]
-    problems: tuple[str, ...]
-    lists: Mapping[Subset, tuple[str, ...]] | None = None
     name: str = "jsrt"
+    notes: tuple[str, ...] = (MEANING,)
     classes: tuple[str, ...] = CHEST_CLASSES
 
     def read_image(self, case: Case) -> np.ndarray:
         """(C, 1024, 1024) float32 in [0, 1]."""
-        assert isinstance(case.image, Path)
-        return np.repeat(open_radiograph(case.image), self.channels, axis=0)
+        return np.repeat(open_radiograph(the_file(case.image)), self.channels, axis=0)
 
     def read_mask(self, case: Case) -> np.ndarray:
         """(1024, 1024) uint8 class indices, from the masks of the organs."""
-        assert isinstance(case.mask, tuple)
         result = np.zeros((MASK_SIDE, MASK_SIDE), dtype=np.uint8)
-        for organ, path in zip(ORGANS, case.mask, strict=True):
+        for organ, path in zip(ORGANS, the_files(case.mask), strict=True):
             result[_open_organ(path)] = CHEST_CLASSES.index(organ)
         return result
 
@@ -161,25 +161,14 @@ def survey(settings: DataSettings) -> JsrtReader:
     """The reader of JSRT and SCR below ``settings.data_root``.
 
     Raises:
-        UsageError: an option is given that means nothing here.
         DataError: no case is found; says what is expected.
     """
-    for option in ("white", "value_map", "class_names"):
-        if getattr(settings, option) not in (None, ()):
-            raise UsageError(
-                f"--{option.replace('_', '-')} means nothing with --dataset jsrt, whose files have "
-                "one fixed form; drop it."
-            )
-    root = settings.data_root
-    if root is None or not root.is_dir():
-        place = "--dataset jsrt needs --data-root" if root is None else f"There is no folder {root}"
-        raise DataError(f"{place}: {LAYOUT}.")
+    root = root_of(settings, LAYOUT)
     problems: list[str] = []
     images, masks = _found(root, problems)
     if not images or not masks:
-        raise DataError(
-            f"{root} holds {len(images)} JSRT images and SCR masks of {len(masks)} cases: {LAYOUT}."
-        )
+        found = f"JSRT images with SCR masks ({len(images)} images, masks of {len(masks)})"
+        raise nothing_found(root, found, LAYOUT)
     cases = _cases(images, masks, problems)
     return JsrtReader(
         channels=settings.image_channels or 1,
