@@ -17,6 +17,7 @@ from torch.nn.functional import one_hot
 
 from nas.cues import Cue, new_cue
 from nas.data.batches import Batch
+from nas.data.cases import UNKNOWN
 from nas.games.segmentation import Segmentation, at_least_float32
 from nas.losses.adversarial import ADVERSARIAL_LOSSES, AdversarialLoss
 
@@ -117,9 +118,16 @@ class AdversarialSegmentation(Segmentation, ABC):
         return self.prediction(at_least_float32(self.segmenter(images)))
 
     def truth(self, labels: Tensor, like: torch.dtype) -> Tensor:
-        """What the discriminator sees of the truth, (N, K, H, W)."""
-        return self.cue.truth(one_hot(labels, self.classes).movedim(-1, 1).to(like))
+        """What the discriminator sees of the truth, (N, K, H, W), 0 where it is unknown."""
+        classes = labels.masked_fill(labels == UNKNOWN, 0)
+        maps = self.cue.truth(one_hot(classes, self.classes).movedim(-1, 1).to(like))
+        return where_known(maps, labels)
 
     def _discrimination(self, real: Tensor, fake: Tensor, batch: Batch) -> Tensor:
         verdicts = self.judge(real, batch, "real"), self.judge(fake, batch, "fake")
         return self.adversarial.discrimination(*verdicts)
+
+
+def where_known(maps: Tensor, labels: Tensor) -> Tensor:
+    """The maps (N, K, H, W), 0 at the pixels whose label (N, H, W) is `UNKNOWN`."""
+    return maps * (labels != UNKNOWN)[:, None].to(maps.dtype)

@@ -23,16 +23,17 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from nas.bilevel import Bilevel
 from nas.data.batches import Batch
+from nas.games.adversarial import where_known
 from nas.games.truth_prediction import TruthAgainstPrediction
+from nas.losses.pixel_weights import weighted_cross_entropy
 
 
 def cross_entropy_of_probabilities(logits: Tensor, batch: Batch) -> Tensor:
     """Cross-entropy with softmax applied twice; a scalar, for two classes in [0.313, 1.313]."""
-    return cross_entropy(logits.softmax(dim=1), batch.labels)
+    return weighted_cross_entropy(logits.softmax(dim=1), batch.labels, None)
 
 
 @dataclass
@@ -47,7 +48,7 @@ class NelsonAsCoded(TruthAgainstPrediction):
         """BCE(truths of one half, 1) + BCE(predictions of the other half, 0); a scalar."""
         truths, predictions = random_halves(batch)
         with torch.no_grad():
-            fake = self.prediction(self.logits(predictions))
+            fake = where_known(self.prediction(self.logits(predictions)), predictions.labels)
         real = self.truth(truths.labels, fake.dtype)
         return self.adversarial.discrimination(
             self.judge(real, truths, "real"), self.judge(fake, predictions, "fake")

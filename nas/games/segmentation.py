@@ -8,17 +8,17 @@ from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 from nas.data.batches import Batch
+from nas.losses.pixel_weights import weighted_cross_entropy
 
 Criterion: TypeAlias = Callable[[Tensor, Batch], Tensor]
 """Logits (N, K, H, W) and their batch to a scalar."""
 
 
 def plain_cross_entropy(logits: Tensor, batch: Batch) -> Tensor:
-    """CE(f(x), y), the mean over pixels; a scalar."""
-    return cross_entropy(logits, batch.labels)
+    """CE(f(x), y), the mean over the known pixels; a scalar."""
+    return weighted_cross_entropy(logits, batch.labels, None)
 
 
 @dataclass

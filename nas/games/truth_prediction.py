@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from nas.data.batches import Batch
-from nas.games.adversarial import AdversarialSegmentation, Side
+from nas.games.adversarial import AdversarialSegmentation, Side, where_known
 
 
 @dataclass
@@ -15,13 +15,14 @@ class TruthAgainstPrediction(AdversarialSegmentation):
     """The game of Dong et al. 2019 (Eq. 1 and 2), extended to unlabelled images as by Lalwani.
 
     Real is the one-hot truth of a labelled image, fake the softmax of the segmenter's logits for
-    it, both with the classes in the order of the labels. Predictions for unlabelled images fool the
+    it, both with the classes in the order of the labels. Where the truth is unknown, both are 0: no
+    such pixel tells them apart, or moves the segmenter. Predictions for unlabelled images fool the
     discriminator; it is never trained on them.
     """
 
     def contestants(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Truth and prediction of the labelled images, (N, K, H, W) each."""
-        fake = self.prediction(self.logits(batch))
+        fake = where_known(self.prediction(self.logits(batch)), batch.labels)
         return self.truth(batch.labels, fake.dtype), fake
 
     def images_of(self, batch: Batch, side: Side) -> Tensor:
@@ -46,5 +47,6 @@ class TruthAgainstPrediction(AdversarialSegmentation):
         loss = self.criterion(logits, batch)
         if not self.pressure.adversarial:
             return loss
-        verdict = self.judge(self.prediction(logits), batch, "fake")
+        shown = where_known(self.prediction(logits), batch.labels)
+        verdict = self.judge(shown, batch, "fake")
         return loss + self.pressure.adversarial * self.adversarial.fooling(verdict)

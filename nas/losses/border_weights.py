@@ -7,6 +7,8 @@ from math import comb
 
 import numpy as np
 
+from nas.data.cases import UNKNOWN
+
 
 def border_weights(instances: np.ndarray, w0: float = 10.0, sigma: float = 5.0) -> np.ndarray:
     """Weight of each pixel by how narrow the gap between its two nearest objects is.
@@ -45,10 +47,10 @@ def objects(labels: np.ndarray) -> np.ndarray:
     """The objects of a mask that has no numbers of instances.
 
     They are the 8-connected components of each foreground class. Objects of one class that touch
-    count as one, neighbouring objects of two classes as two.
+    count as one, neighbouring objects of two classes as two. Unknown pixels are no object.
 
     Args:
-        labels: (H, W) class indices, 0 is background.
+        labels: (H, W) class indices, 0 is background, or `UNKNOWN`.
 
     Returns:
         (H, W) int32: 0 in the background, 1, 2, ... in the objects.
@@ -61,7 +63,7 @@ def objects(labels: np.ndarray) -> np.ndarray:
     _check(labels)
     found = np.zeros(labels.shape, dtype=np.int32)
     total = 0
-    for name in np.unique(labels[labels > 0]):
+    for name in np.unique(labels[(labels > 0) & (labels != UNKNOWN)]):
         components, number = ndimage.label(labels == name, structure=np.ones((3, 3)))
         found += np.where(components > 0, components + total, 0).astype(np.int32)
         total += number

@@ -13,6 +13,8 @@ import numpy as np
 from torch import Tensor
 from torch.nn.functional import relu
 
+from nas.data.cases import UNKNOWN
+
 Positives = Literal["random", "boundary"]
 
 
@@ -28,13 +30,14 @@ def mine_triplets(
       of the foreground with a background pixel among its eight neighbours (`boundary`, which
       Nelson proposes as future work).
 
-    An image has no triplets where it has no background, or fewer than two foreground pixels. (In an
+    Unknown pixels are in no triplet. An image has none where it has no background, or fewer than
+    two foreground pixels. (In an
     image of one row or column, a sole boundary pixel is no anchor for positives of the boundary.)
     Nelson's code raises an error in these cases, where an image has fewer foreground pixels than
     `count`, and where a negative is further away than the image is high.
 
     Args:
-        labels: (N, H, W) class indices; every class but 0 is foreground.
+        labels: (N, H, W) class indices, or `UNKNOWN`; every class but 0 is foreground.
         count: triplets of an image, 1 or more.
         rng: source of all choices.
         positives: which pixels are positives.
@@ -56,8 +59,7 @@ def mine_triplets(
         )
     pixels = labels.shape[1] * labels.shape[2]
     found = [
-        _mine(foreground, count, rng, positives) + index * pixels
-        for index, foreground in enumerate(labels != 0)
+        _mine(image, count, rng, positives) + index * pixels for index, image in enumerate(labels)
     ]
     return np.concatenate([np.zeros((0, 3), dtype=np.int64), *found])
 
@@ -82,22 +84,23 @@ def triplet_loss(probabilities: Tensor, triplets: Tensor, margin: float) -> Tens
 
 
 def _mine(
-    foreground: np.ndarray, count: int, rng: np.random.Generator, positives: Positives
+    labels: np.ndarray, count: int, rng: np.random.Generator, positives: Positives
 ) -> np.ndarray:
-    """(M, 3) flat indices into one image, (H, W) bool."""
+    """(M, 3) flat indices into one image, (H, W) class indices."""
     from scipy.ndimage import distance_transform_cdt
 
-    pixels = np.flatnonzero(foreground)
-    if len(pixels) in (0, foreground.size):
+    background = labels == 0
+    pixels = np.flatnonzero(~background & (labels != UNKNOWN))
+    if not len(pixels) or not background.any():
         return np.zeros((0, 3), dtype=np.int64)
-    radii = distance_transform_cdt(foreground, metric="chessboard").ravel()
-    pool = np.flatnonzero(radii == 1) if positives == "boundary" else pixels
+    radii = distance_transform_cdt(~background, metric="chessboard").ravel()
+    pool = pixels[radii[pixels] == 1] if positives == "boundary" else pixels
     if len(pool) == 1:
         pixels = np.setdiff1d(pixels, pool)
     anchors = rng.choice(pixels, min(count, len(pixels)), replace=False)
-    if not len(anchors):
+    if not len(anchors) or not len(pool):
         return np.zeros((0, 3), dtype=np.int64)
-    negatives = _on_rings(anchors, radii[anchors].astype(np.int64), ~foreground, rng)
+    negatives = _on_rings(anchors, radii[anchors].astype(np.int64), background, rng)
     return np.stack([anchors, _others(anchors, pool, rng), negatives], axis=1)
 
 

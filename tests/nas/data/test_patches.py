@@ -11,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nas.data.cases import UNKNOWN
 from nas.data.patches import (
     CENTRE,
     SIZE,
@@ -228,3 +229,11 @@ def test_the_noise_is_standard_normal() -> None:
 def test_refuses_a_step_behind_the_epoch() -> None:
     with pytest.raises(IndexError, match="step 3 of an epoch of 3 steps"):
         make_batches().batch(0, 3)
+
+
+def test_no_patch_is_centred_at_or_near_unknown_pixels() -> None:
+    mask = np.zeros((20, 20), dtype=np.uint8)
+    mask[10, :] = UNKNOWN
+    background, *foreground = patch_centres(mask, 3, dilation=2)
+    assert not sum(len(centres) for centres in foreground)
+    assert set(background[:, 0].tolist()) == {*range(8), *range(13, 20)}

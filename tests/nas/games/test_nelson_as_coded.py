@@ -12,6 +12,7 @@ from torch.optim import SGD
 
 from nas.bilevel import Bilevel, Player, UnrolledStep
 from nas.data.batches import Batch
+from nas.data.cases import UNKNOWN
 from nas.games.adversarial import Pressure
 from nas.games.nelson_as_coded import (
     NelsonAsCoded,
@@ -148,3 +149,20 @@ def test_before_the_adversarial_training_only_the_segmenter_moves(batch: Batch) 
     assert set(losses) == {"segmenter"}
     for name, value in game.discriminator.state_dict().items():
         assert torch.equal(value, before[name])
+
+
+def test_unknown_pixels_are_shown_to_nobody(batch: Batch) -> None:
+    judge = Recorder()
+    marked = batch._replace(labels=batch.labels.clone())
+    marked.labels[:, :3] = UNKNOWN
+    coded = NelsonAsCoded(Known(), judge, 2, Pressure(1.0))
+    coded.discriminator_loss(marked)
+    coded.segmenter_loss(marked)
+    for seen in judge.seen:
+        assert not seen[:, :, :3].any()
+        assert seen[:, :, 3:].any()
+    known = batch._replace(images=batch.images[:, :, 3:], labels=batch.labels[:, 3:])
+    torch.testing.assert_close(
+        cross_entropy_of_probabilities(Known()(marked.images), marked),
+        cross_entropy_of_probabilities(Known()(known.images), known),
+    )

@@ -11,6 +11,7 @@ from torch.nn.functional import softplus
 
 from nas.cues import new_cue
 from nas.data.batches import Batch
+from nas.data.cases import UNKNOWN
 from nas.games.adversarial import Pressure
 from nas.games.segmentation import Segmentation
 from nas.games.truth_prediction import TruthAgainstPrediction
@@ -213,3 +214,41 @@ def test_the_cue_is_between_both_maps_and_the_discriminator(batch: Batch) -> Non
     assert set(hardened.unique().tolist()) == {0.0, 1.0}
     assert torch.equal(hardened.argmax(1), segmenter(batch.images).argmax(1))
     assert torch.allclose(smoothed.max(), torch.tensor(0.7 + 0.1))
+
+
+@pytest.mark.parametrize("cue", ["probabilities", "straight-through", "smoothed", "noised"])
+def test_where_the_truth_is_unknown_both_maps_are_empty(batch: Batch, cue: str) -> None:
+    """So nothing there tells them apart; elsewhere they are what they would be without it."""
+    unknown = torch.rand(2, 6, 5) < 0.4
+    marked = batch._replace(labels=batch.labels.masked_fill(unknown, UNKNOWN))
+    judge = Recorder()
+    played = game(nn.Conv2d(1, CLASSES, 3, padding=1), judge, cue=new_cue(cue, 0.2))
+    torch.manual_seed(1)
+    real, fake = played.contestants(marked)
+    torch.manual_seed(1)
+    whole_real, whole_fake = played.contestants(batch)
+    for shown, whole in ((real, whole_real), (fake, whole_fake)):
+        at_pixels, whole_at_pixels = shown.movedim(1, -1), whole.movedim(1, -1)
+        assert not at_pixels[unknown].any()
+        torch.testing.assert_close(at_pixels[~unknown], whole_at_pixels[~unknown])
+
+
+def test_unknown_pixels_do_not_move_the_segmenter(batch: Batch) -> None:
+    """With the loss of Eq. 1, whose two terms would both move each pixel."""
+
+    class Free(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.map = nn.Parameter(torch.randn(2, CLASSES, 6, 5))
+
+        def forward(self, images: Tensor) -> Tensor:
+            return self.map
+
+    unknown = torch.rand(2, 6, 5) < 0.4
+    marked = batch._replace(labels=batch.labels.masked_fill(unknown, UNKNOWN))
+    free = Free()
+    game(free, Recorder(), Pressure(1.0)).segmenter_loss(marked).backward()
+    assert free.map.grad is not None
+    gradient = free.map.grad.movedim(1, -1)
+    assert not gradient[unknown].any()
+    assert gradient[~unknown].any(dim=-1).all()

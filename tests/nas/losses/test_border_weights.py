@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nas.data.cases import UNKNOWN
 from nas.losses.border_weights import border_weights, objects
 
 CELLS = Path(__file__).parents[4] / "shared/data/usiigaci_phase_contrast"
@@ -136,3 +137,10 @@ def test_objects_are_the_8_connected_components_of_each_class(seed: int, density
         frozenset((y, x) for y, x in np.argwhere(found == number).tolist()) for number in numbers
     }
     assert components == flooded(labels)
+
+
+def test_unknown_pixels_are_no_object() -> None:
+    labels = np.array([[1, 1, 0, UNKNOWN, UNKNOWN, 0, 2], [1, UNKNOWN, 0, 0, UNKNOWN, 0, 2]])
+    found = objects(labels)
+    assert found.max() == 2
+    np.testing.assert_array_equal(found > 0, (labels == 1) | (labels == 2))

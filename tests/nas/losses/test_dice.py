@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from nas.data.cases import UNKNOWN
 from nas.losses.dice import dice_loss
 
 
@@ -88,3 +89,25 @@ def test_gradients_of_both_orders() -> None:
 def test_labels_of_another_size_are_refused() -> None:
     with pytest.raises(ValueError, match="labels"):
         dice_loss(torch.zeros(2, 3, 4, 4), torch.zeros(2, 4, 5, dtype=torch.int64))
+
+
+def test_equals_that_of_the_known_pixels_alone() -> None:
+    """Unknown are the last two columns, without which the images are those of the other call."""
+    logits = torch.randn(2, 3, 4, 6, dtype=torch.float64, requires_grad=True)
+    labels = everything(2, 3, (4, 6))
+    marked = labels.clone()
+    marked[..., 4:] = UNKNOWN
+    found = dice_loss(logits, marked)
+    torch.testing.assert_close(found, dice_loss(logits[..., :4], labels[..., :4]))
+    (gradient,) = torch.autograd.grad(found, logits)
+    assert not gradient[..., 4:].any()
+
+
+def test_an_image_of_which_nothing_is_known_counts_nothing() -> None:
+    logits = torch.randn(2, 3, 4, 4, dtype=torch.float64, requires_grad=True)
+    labels = everything(2, 3, (4, 4))
+    labels[1] = UNKNOWN
+    found = dice_loss(logits, labels)
+    torch.testing.assert_close(found, dice_loss(logits[:1], labels[:1]) / 2)
+    (gradient,) = torch.autograd.grad(found, logits)
+    assert gradient.isfinite().all()

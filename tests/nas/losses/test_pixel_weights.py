@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import cross_entropy
 
+from nas.data.cases import UNKNOWN
 from nas.losses.pixel_weights import (
     class_frequency_weights,
     weighted_cross_entropy,
@@ -82,3 +83,37 @@ def test_weights_of_another_shape_are_refused() -> None:
         weighted_cross_entropy(
             torch.zeros(2, 3, 4, 4), torch.zeros(2, 4, 4, dtype=torch.int64), torch.ones(4, 4)
         )
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_unknown_pixels_do_not_count(weighted: bool) -> None:
+    """The mean over the known pixels, gathered one by one."""
+    logits = torch.randn(2, 3, 4, 5, dtype=torch.float64, requires_grad=True)
+    labels = torch.randint(3, (2, 4, 5))
+    weights = torch.rand(2, 4, 5, dtype=torch.float64) if weighted else None
+    known = torch.rand(2, 4, 5) < 0.6
+    marked = labels.masked_fill(~known, UNKNOWN)
+    each = cross_entropy(logits.movedim(1, -1)[known], labels[known], reduction="none")
+    expected = (each if weights is None else weights[known] * each).mean()
+    found = weighted_cross_entropy(logits, marked, weights)
+    torch.testing.assert_close(found, expected)
+    (gradient,) = torch.autograd.grad(found, logits)
+    assert not gradient.movedim(1, -1)[~known].any()
+
+
+@pytest.mark.parametrize("weights", [None, torch.ones(1, 2, 2)])
+def test_where_nothing_is_known_the_loss_is_zero(weights: torch.Tensor | None) -> None:
+    logits = torch.randn(1, 3, 2, 2, requires_grad=True)
+    loss = weighted_cross_entropy(logits, torch.full((1, 2, 2), UNKNOWN), weights)
+    loss.backward()
+    assert loss.item() == 0
+    assert logits.grad is not None and not logits.grad.any()
+
+
+def test_frequency_weights_of_unknown_pixels_are_zero() -> None:
+    """And those of the others are as if the unknown ones were not there."""
+    marked = LABELS.copy()
+    marked[:, :2] = UNKNOWN
+    found = class_frequency_weights(marked, 5)
+    assert not found[:, :2].any()
+    np.testing.assert_array_equal(found[:, 2:], class_frequency_weights(LABELS[:, 2:], 5))

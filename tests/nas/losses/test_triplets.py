@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import triplet_margin_loss
 
+from nas.data.cases import UNKNOWN
 from nas.losses.triplets import Positives, mine_triplets, triplet_loss
 
 Place = tuple[int, int]
@@ -228,3 +229,32 @@ def test_loss_without_triplets_is_zero_with_a_gradient_of_zero() -> None:
     loss = triplet_loss(maps, torch.zeros(0, 3, dtype=torch.int64), 0.2)
     (gradient,) = torch.autograd.grad(loss, maps)
     assert float(loss.detach()) == 0.0 and not gradient.any()
+
+
+@pytest.mark.parametrize("positives", ["random", "boundary"])
+def test_unknown_pixels_are_in_no_triplet(positives: Positives) -> None:
+    rng = np.random.default_rng(3)
+    labels = rng.integers(0, 2, (4, 9, 8))
+    unknown = rng.random(labels.shape) < 0.3
+    labels[unknown] = UNKNOWN
+    mined = mine_triplets(labels, 20, rng, positives)
+    flat = labels.ravel()
+    assert len(mined) > 40
+    assert (flat[mined[:, 0]] == 1).all()
+    assert (flat[mined[:, 1]] == 1).all()
+    assert (flat[mined[:, 2]] == 0).all()
+    for anchor, positive, negative in mined.tolist():
+        image, place = divmod(anchor, 72)
+        near = nearest_background(labels[image], divmod(place, 8))
+        assert divmod(negative % 72, 8) in near
+        assert positive // 72 == image
+        if positives == "boundary":
+            assert divmod(positive % 72, 8) in boundary(labels[image])
+
+
+def test_no_triplet_where_unknown_pixels_are_all_of_the_boundary() -> None:
+    labels = np.full((1, 7, 7), UNKNOWN)
+    labels[0, 0] = 0
+    labels[0, 3:, 2:5] = 1
+    assert not len(mine_triplets(labels, 5, np.random.default_rng(0), "boundary"))
+    assert len(mine_triplets(labels, 5, np.random.default_rng(0), "random")) == 5
