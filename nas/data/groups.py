@@ -14,10 +14,8 @@ from nas.errors import DataError
 def case_id(name: str, ids: Collection[str]) -> str | None:
     """The id that a written file name means, with or without its extension; None if unknown."""
     name = name.strip()
-    if name in ids:
-        return name
-    stem = Path(name).stem
-    return stem if stem in ids else None
+    stems = (name, Path(name).stem, name.removesuffix(".nii.gz"))
+    return next((stem for stem in stems if stem in ids), None)
 
 
 def read_groups(path: Path, ids: Collection[str]) -> dict[str, str]:

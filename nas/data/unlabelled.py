@@ -53,7 +53,7 @@ def files_of(folder: Path) -> tuple[Path, ...]:
 def read_file(path: Path, channels: int, settings: DataSettings) -> np.ndarray:
     """(C, H, W) float32 in [0, 1], read and preprocessed like the images of the data."""
     stored = channels if settings.image_channel == "all" else 3
-    return preprocess_image(open_image(path, stored, settings.white), settings)
+    return preprocess_image(open_image(path, stored, settings.white, settings.window), settings)
 
 
 @dataclass(frozen=True)

@@ -1,51 +1,39 @@
-"""Paired folders: images/ and masks/ whose files have equal stems."""
+"""Paired folders: images/ and masks/ whose files have equal stems, and the forms near to it.
+
+Which forms there are says :mod:`nas.data.layouts.paired`; folders of NIfTI volumes are read by
+:mod:`nas.data.layouts.volume_folder`.
+"""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from nas.data.cases import Case, Subset, natural_order
+from nas.data.cases import Case, Subset
+from nas.data.dicom import is_dicom
 from nas.data.groups import case_id, with_groups
-from nas.data.images import IMAGE_SUFFIXES, Header, open_mask, read_header
-from nas.data.layouts.layout import LayoutReader, the_file
+from nas.data.images import IMAGE_SUFFIXES, Header, open_image, open_mask
+from nas.data.layouts.greys import shown
+from nas.data.layouts.layout import LayoutReader, root_of, the_file
+from nas.data.layouts.paired import (
+    EXPECTED,
+    FIELD_OF_VIEW,
+    INSTANCES,
+    NAMES,
+    SUBSETS,
+    Pair,
+    pairs_in,
+    places_in,
+)
+from nas.data.layouts.same_size import header_of
+from nas.data.value_maps import ADVICE, check_class_names, class_count, parse_value_map
 from nas.errors import DataError, UsageError
 from nas.settings import DataSettings
-
-ADVICE = "Say with --value-map which stored value is which class, such as 0:0,255:1."
-LISTS: tuple[Subset, ...] = ("train", "val", "test")
-
-
-def parse_value_map(text: str) -> dict[int, int]:
-    """``"0:0,255:1"`` as {stored value: class}.
-
-    Raises:
-        UsageError: the text has another form, a value is given twice, or the classes are not
-            0, 1, 2, ... without a gap.
-    """
-    mapping: dict[int, int] = {}
-    for pair in text.split(","):
-        stored, separator, label = (part.strip() for part in pair.partition(":"))
-        if not (separator and stored.isdecimal() and label.isdecimal()):
-            raise UsageError(
-                f"The value map {text!r} is not understood: write stored:class pairs such as "
-                "0:0,255:1."
-            )
-        if int(stored) in mapping:
-            raise UsageError(f"The value map {text!r} gives the stored value {stored} twice.")
-        mapping[int(stored)] = int(label)
-    classes = sorted(set(mapping.values()))
-    if classes != list(range(len(classes))) or not 2 <= len(classes) <= 255:
-        raise UsageError(
-            f"The value map {text!r} has the classes {classes}; expected 0 (background), 1, 2, ... "
-            "without a gap."
-        )
-    return mapping
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +42,7 @@ class FolderReader(LayoutReader):
 
     value_map: dict[int, int] | None
     class_names: tuple[str, ...]
+    window: tuple[float, float] | None = None
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
@@ -67,7 +56,7 @@ class FolderReader(LayoutReader):
         """
         if self.class_names:
             return self.class_names
-        count = max(self.value_map.values()) + 1 if self.value_map else self._count_values()
+        count = class_count(self.value_map) if self.value_map else self._count_values()
         return ("background", *(f"class {k}" for k in range(1, count)))
 
     def _count_values(self) -> int:
@@ -76,10 +65,14 @@ class FolderReader(LayoutReader):
             found.update(np.unique(open_mask(the_file(case.mask))).tolist())
         if sorted(found) != list(range(len(found))) or len(found) < 2:
             raise DataError(
-                f"The masks of {len(self.cases)} cases hold the values {_shown(found)}; expected "
+                f"The masks of {len(self.cases)} cases hold the values {shown(found)}; expected "
                 f"every class 0 (background), 1, 2, ... without a gap. {ADVICE}"
             )
         return len(found)
+
+    def read_image(self, case: Case) -> np.ndarray:
+        """(C, H, W) float32 in [0, 1]."""
+        return open_image(the_file(case.image), self.channels, self.white, self.window)
 
     def read_mask(self, case: Case) -> np.ndarray:
         """(H, W) uint8 class indices."""
@@ -91,64 +84,59 @@ class FolderReader(LayoutReader):
         unknown = [v for v in values.tolist() if v not in allowed]
         if unknown:
             raise DataError(
-                f"{path} holds the values {_shown(unknown)}; expected {_shown(allowed)}. {ADVICE}"
+                f"{path} holds the values {shown(unknown)}; expected {shown(allowed)}. {ADVICE}"
             )
         table = np.array([allowed[v] for v in values.tolist()], dtype=np.uint8)
         return table[inverse].reshape(stored.shape)
 
-
-def _shown(values: object) -> str:
-    numbers = sorted(values)  # type: ignore[call-overload]
-    text = ", ".join(str(v) for v in numbers[:8])
-    return text if len(numbers) <= 8 else f"{text}, ... ({len(numbers)} in all)"
-
-
-def _files(folder: Path, problems: list[str]) -> dict[str, Path]:
-    """The image files of a folder by stem; files of other kinds and hidden ones do not count."""
-    stems: dict[str, list[Path]] = defaultdict(list)
-    for path in folder.iterdir():
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith("."):
-            stems[path.stem].append(path)
-    for paths in stems.values():
-        if len(paths) > 1:
-            names = " and ".join(sorted(p.name for p in paths))
-            problems.append(f"{folder} holds {names}, two files of one stem: keep one of them.")
-    return {stem: paths[0] for stem, paths in stems.items() if len(paths) == 1}
+    def read_instances(self, case: Case) -> np.ndarray | None:
+        """(H, W) int32 numbers of objects, where the case has them; all lie in the foreground."""
+        numbers = super().read_instances(case)
+        if numbers is not None:
+            outside = np.count_nonzero((numbers != 0) & (self.read_mask(case) == 0))
+            if outside:
+                raise DataError(
+                    f"{case.instances} has {outside} pixels of objects where the mask {case.mask} "
+                    "is background: both must agree, export them again."
+                )
+        return numbers
 
 
-def _pairs(root: Path, problems: list[str]) -> list[tuple[str, Path, Path]]:
-    images = _files(root / "images", problems)
-    masks = _files(root / "masks", problems)
-    for stem in natural_order(images.keys() - masks.keys()):
-        problems.append(
-            f"{images[stem]} has no mask: expected {root / 'masks' / stem}.png (or .tif, .bmp, "
-            ".gif)."
+def _cases(
+    pairs: list[Pair], problems: list[str]
+) -> tuple[list[Case], dict[Path, Header], dict[Subset, list[str]]]:
+    """The cases whose files fit, the headers of their images, and the ids of each subset."""
+    often = Counter(pair.stem for pair in pairs)
+    cases: dict[str, Case] = {}
+    headers: dict[Path, Header] = {}
+    subsets: dict[Subset, list[str]] = {}
+    for pair in pairs:
+        name = pair.stem if often[pair.stem] == 1 else f"{pair.subset}_{pair.stem}"
+        if name in cases:
+            problems.append(
+                f"{cases[name].image} and {pair.image} are two files for one case, {name}: rename "
+                "one of them."
+            )
+            continue
+        header = header_of(pair.image, _others(pair), problems)
+        if header is None:
+            continue
+        headers[pair.image] = header
+        cases[name] = Case(
+            name, pair.image, pair.mask, instances=pair.instances, field_of_view=pair.view
         )
-    for stem in natural_order(masks.keys() - images.keys()):
-        problems.append(f"{masks[stem]} has no image of the same stem in {root / 'images'}.")
-    stems = natural_order(images.keys() & masks.keys())
-    if not stems:
-        raise DataError(
-            f"No image in {root / 'images'} has a mask in {root / 'masks'}: {len(images)} images "
-            f"and {len(masks)} masks ({', '.join(IMAGE_SUFFIXES)}); pairs have equal stems, such "
-            "as images/a1.png and masks/a1.png."
-        )
-    return [(stem, images[stem], masks[stem]) for stem in stems]
+        if pair.subset is not None:
+            subsets.setdefault(pair.subset, []).append(name)
+    return list(cases.values()), headers, subsets
 
 
-def _header_of_pair(image: Path, mask: Path, problems: list[str]) -> Header | None:
-    try:
-        first, second = read_header(image), read_header(mask)
-    except DataError as error:
-        problems.append(str(error))
-        return None
-    if (first.height, first.width) != (second.height, second.width):
-        problems.append(
-            f"{image} is {first.height}x{first.width} and its mask {mask} is "
-            f"{second.height}x{second.width} (height x width): both need one size."
-        )
-        return None
-    return first
+def _others(pair: Pair) -> dict[Path, str]:
+    named = {
+        pair.mask: "mask",
+        pair.instances: f"file in {INSTANCES}/",
+        pair.view: f"file in {FIELD_OF_VIEW}/",
+    }
+    return {path: what for path, what in named.items() if path is not None}
 
 
 def _channels(headers: Mapping[Path, Header], wanted: int | None) -> int:
@@ -156,16 +144,24 @@ def _channels(headers: Mapping[Path, Header], wanted: int | None) -> int:
     return wanted or max((header.channels for header in headers.values()), default=1)
 
 
-def _lists(root: Path, ids: set[str], problems: list[str]) -> dict[Subset, tuple[str, ...]] | None:
-    """The subsets that train.txt, val.txt and test.txt name; None when there is no such file."""
-    found: dict[Subset, tuple[str, ...]] = {}
-    for subset in LISTS:
-        path = root / f"{subset}.txt"
-        if path.is_file():
-            found[subset] = _read_list(path, ids, problems)
-    if not found:
+def _lists(
+    root: Path, subsets: Mapping[Subset, list[str]], ids: set[str], problems: list[str]
+) -> dict[Subset, tuple[str, ...]] | None:
+    """The split of the folders, or that of train.txt, val.txt and test.txt; None without both."""
+    files = {subset: root / f"{subset}.txt" for subset in SUBSETS}
+    named = [path for path in files.values() if path.is_file()]
+    if subsets and named:
+        problems.append(
+            f"{root} has a split twice, by folders and by {named[0].name}: keep one of them."
+        )
+    if subsets:
+        return {subset: tuple(subsets.get(subset, ())) for subset in SUBSETS}
+    if not named:
         return None
-    return {subset: found.get(subset, ()) for subset in LISTS}
+    return {
+        subset: _read_list(path, ids, problems) if path in named else ()
+        for subset, path in files.items()
+    }
 
 
 def _read_list(path: Path, ids: set[str], problems: list[str]) -> tuple[str, ...]:
@@ -184,6 +180,23 @@ def _read_list(path: Path, ids: set[str], problems: list[str]) -> tuple[str, ...
     return tuple(case for name in names if (case := known[name]) is not None)
 
 
+def _refuse_options_of_volumes(settings: DataSettings, images: Iterable[Path]) -> None:
+    """Volumes have slices, and volumes and DICOM images a window; other pictures have neither."""
+    default = DataSettings()
+    for name in ("slices", "empty_slices"):
+        if getattr(settings, name) != getattr(default, name):
+            raise UsageError(
+                f"--{name.replace('_', '-')} is for volumes (NIfTI), and {settings.data_root} "
+                "holds pictures: leave it out."
+            )
+    other = next((path for path in images if not is_dicom(path)), None)
+    if settings.window is not None and other is not None:
+        raise UsageError(
+            f"--window is for NIfTI and DICOM, and {other} is neither: leave it out, or say with "
+            "--white which stored value is white."
+        )
+
+
 def read_folder(
     root: Path,
     settings: DataSettings,
@@ -191,64 +204,64 @@ def read_folder(
     name: str = "folder",
     class_names: tuple[str, ...] = (),
 ) -> FolderReader:
-    """Pair the files of ``root/images`` and ``root/masks`` and look at their headers.
+    """Pair the images and masks below a folder and look at their headers.
 
     Args:
-        root: folder with images/ and masks/, and optionally train.txt, val.txt, test.txt with
-            one id (a stem or a file name) per line.
-        settings: channels, white, value map and groups are taken from here.
+        root: folder with images/ and masks/, or in another form of `nas.data.layouts.paired`; and
+            optionally train.txt, val.txt, test.txt with one id (a stem or a file name) per line.
+        settings: channels, white, window, value map and groups are taken from here.
         name: name of the layout.
         class_names: classes that the layout fixes; empty where the user names them.
 
     Raises:
-        DataError: there is no such folder, or no pair at all.
-        UsageError: the value map is malformed, or does not fit the number of class names.
+        DataError: the folder has no known form, or no pair at all.
+        UsageError: the value map is malformed, or does not fit the number of class names, or an
+            option of volumes is given.
     """
-    for folder in (root, root / "images", root / "masks"):
-        if not folder.is_dir():
-            raise DataError(
-                f"There is no folder {folder}: --data-root must be a folder that holds images/ "
-                "and masks/."
-            )
     class_names = class_names or settings.class_names
     value_map = parse_value_map(settings.value_map) if settings.value_map else None
-    _check_names(class_names, value_map)
+    check_class_names(class_names, value_map)
     problems: list[str] = []
-    cases, headers = [], {}
-    for stem, image, mask in _pairs(root, problems):
-        header = _header_of_pair(image, mask, problems)
-        if header is not None:
-            headers[image] = header
-            cases.append(Case(id=stem, image=image, mask=mask))
-    ids = {case.id for case in cases}
-    channels = _channels(headers, settings.image_channels)
-    lists = _lists(root, ids, problems)
+    pairs, notes = _all_pairs(root, problems)
+    _refuse_options_of_volumes(settings, (pair.image for pair in pairs))
+    cases, headers, subsets = _cases(pairs, problems)
     return FolderReader(
         name=name,
-        channels=channels,
+        channels=_channels(headers, settings.image_channels),
         cases=with_groups(cases, settings.groups, problems),
-        lists=lists,
+        lists=_lists(root, subsets, {case.id for case in cases}, problems),
         problems=tuple(problems),
+        notes=tuple(notes),
         white=settings.white,
+        window=settings.window,
         value_map=value_map,
         class_names=class_names,
     )
 
 
-def _check_names(class_names: tuple[str, ...], value_map: dict[int, int] | None) -> None:
-    if len(class_names) == 1 or len(set(class_names)) != len(class_names):
-        raise UsageError(
-            f"The class names {', '.join(class_names)} do not do: name two or more classes, each "
-            "once, background first."
+def _all_pairs(root: Path, problems: list[str]) -> tuple[list[Pair], list[str]]:
+    """The pairs of all places below a root, and sentences on their form."""
+    places, notes = places_in(root)
+    pairs: list[Pair] = []
+    endings: set[str] = set()
+    for place in places:
+        found, ending = pairs_in(place, problems)
+        pairs += found
+        endings.add(ending)
+    if not pairs:
+        hint = next((f" {problem}" for problem in problems if "archive" in problem), "")
+        raise DataError(
+            f"No image in {places[0].images} has a mask in {places[0].masks}: pairs "
+            f"({', '.join(IMAGE_SUFFIXES)}) have equal stems, such as images/a1.png and "
+            f"masks/a1.png.{hint}"
         )
-    if class_names and value_map and len(class_names) != max(value_map.values()) + 1:
-        raise UsageError(
-            f"There are {len(class_names)} class names ({', '.join(class_names)}) and the value "
-            f"map has {max(value_map.values()) + 1} classes: both must agree."
-        )
+    notes += [
+        f"Masks are named like their images with {end} behind." for end in sorted(endings) if end
+    ]
+    return pairs, notes
 
 
-def survey(settings: DataSettings) -> FolderReader:
+def survey(settings: DataSettings) -> LayoutReader:
     """The reader of paired folders under ``settings.data_root``.
 
     Raises:
@@ -256,7 +269,11 @@ def survey(settings: DataSettings) -> FolderReader:
         DataError: the folder does not exist or holds no pair.
     """
     if settings.data_root is None:
-        raise UsageError(
-            "--dataset folder needs --data-root DIR, a folder that holds images/ and masks/."
-        )
-    return read_folder(settings.data_root, settings)
+        raise UsageError(f"--dataset folder needs --data-root DIR: {EXPECTED}.")
+    root = root_of(settings, EXPECTED)
+    from nas.data.layouts.volume_folder import holds_volumes, read_volume_folder
+
+    images = root / NAMES[0][0]
+    if images.is_dir() and holds_volumes(images):
+        return read_volume_folder(root, settings)
+    return read_folder(root, settings)

@@ -18,7 +18,7 @@ import numpy as np
 
 from nas.data.cases import CHEST_CLASSES, Case
 from nas.data.groups import with_groups
-from nas.data.images import open_picture
+from nas.data.layouts.greys import open_binary
 from nas.data.layouts.layout import LayoutReader, nothing_found, root_of, the_file, the_files
 from nas.errors import DataError
 from nas.settings import DataSettings
@@ -29,13 +29,15 @@ BRIGHTEST = 4095
 MASK_SIDE = 1024
 ORGANS = ("left lung", "right lung", "heart")
 """In the order of painting: the heart covers the lungs."""
+STRATA = {"JPCLN": "nodule", "JPCNN": "no nodule"}
 
 _IMAGE_NAME = re.compile(r"jpc[ln]n\d{3}\.img", re.IGNORECASE)
 _MASK_NAME = re.compile(r"jpc[ln]n\d{3}\.gif", re.IGNORECASE)
 MEANING = (
     "Images are 12-bit in big-endian 16-bit files, stored dark where the film is bright; they are "
     "turned round, so that bones are bright, and halved to the 1024x1024 of the masks. Left and "
-    "right lung are the patient's: the right lung is on the image's left. Clavicles are left out."
+    "right lung are the patient's: the right lung is on the image's left. Clavicles are left out. "
+    "Strata are nodule and no nodule, from the names."
 )
 LAYOUT = (
     "expected are the files JPCLN001.IMG ... and JPCNN001.IMG ... of JSRT, and of SCR the folders "
@@ -99,8 +101,7 @@ class JsrtReader(LayoutReader):
 
 
 def _open_organ(path: Path) -> np.ndarray:
-    with open_picture(path) as picture:
-        inside = np.asarray(picture.convert("L"), dtype=np.uint8) > 0
+    inside = open_binary(path)
     if inside.shape != (MASK_SIDE, MASK_SIDE):
         raise DataError(
             f"{path} is {inside.shape[0]}x{inside.shape[1]}; an SCR mask is "
@@ -151,7 +152,8 @@ def _cases(
                 f"scratch/fold1/masks/{missing[0]}/{name}.gif (or fold2)."
             )
         else:
-            cases.append(Case(name, image, tuple(masks[name][organ] for organ in ORGANS)))
+            organs = tuple(masks[name][organ] for organ in ORGANS)
+            cases.append(Case(name, image, organs, stratum=STRATA[name[:5]]))
     for name in sorted(masks.keys() - images.keys()):
         problems.append(f"{next(iter(masks[name].values()))} has no image {name}.IMG.")
     return cases

@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nas.data.layouts.folder import parse_value_map
+from nas.data.cases import UNKNOWN
 from nas.data.readers import open_reader, survey
 from nas.errors import DataError, UsageError
 from nas.settings import DataSettings
 
 Make = Callable[..., DataSettings]
 Save = Callable[[Path, np.ndarray], Path]
-REAL = Path(__file__).parents[3] / ".." / "shared" / "data"
+REAL = Path(__file__).parents[4] / ".." / "shared" / "data"
 
 
 def _root(settings: DataSettings) -> Path:
@@ -92,14 +92,6 @@ def test_class_names_that_do_not_fit(make_folder: Make, names: tuple[str, ...]) 
         open_reader(make_folder(2, class_names=names, value_map="0:0,1:1,2:1"))
 
 
-@pytest.mark.parametrize(
-    "text", ["", "0", "0:0,0:1", "0:a", "1:1,2:2", "0:0,5:2", "0:0", "0:0,255:1,", "-1:0,1:1"]
-)
-def test_value_maps_that_are_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="value map"):
-        parse_value_map(text)
-
-
 def test_grey_among_colour_is_read_as_colour(make_folder: Make, save_picture: Save) -> None:
     settings = make_folder(3)
     colour = np.zeros((40, 48, 3), np.uint8)
@@ -141,15 +133,15 @@ def test_different_sizes_of_image_and_mask(make_folder: Make, save_picture: Save
 
 def test_missing_folders_and_no_pairs(tmp_path: Path, save_picture: Save) -> None:
     settings = DataSettings(dataset="folder", data_root=tmp_path / "none")
-    with pytest.raises(DataError, match="no folder .*none: --data-root"):
+    with pytest.raises(DataError, match="no folder .*none; --dataset folder needs --data-root DIR"):
         open_reader(settings)
     (tmp_path / "images").mkdir()
     settings = DataSettings(dataset="folder", data_root=tmp_path)
-    with pytest.raises(DataError, match="no folder .*masks"):
+    with pytest.raises(DataError, match="holds no folder masks/: expected are images/ and masks/"):
         open_reader(settings)
     (tmp_path / "masks").mkdir()
     save_picture(tmp_path / "images" / "a.png", np.zeros((4, 4), np.uint8))
-    with pytest.raises(DataError, match="1 images and 0 masks"):
+    with pytest.raises(DataError, match=r"No image in .*images has a mask in .*masks: pairs"):
         open_reader(settings)
     with pytest.raises(UsageError, match="--data-root"):
         open_reader(DataSettings(dataset="folder"))
@@ -187,6 +179,175 @@ def test_group_of_every_case_is_needed(make_folder: Make, tmp_path: Path) -> Non
     (tmp_path / "g.csv").write_text("file,group\ncase1,a\n")
     with pytest.raises(DataError, match="no group for 2 of 3"):
         open_reader(make_folder(3, groups=tmp_path / "g.csv"))
+
+
+def test_the_class_255_stands_for_unknown(make_folder: Make) -> None:
+    settings = make_folder(2, values=(0, 3, 9), value_map="0:0,3:1,9:255")
+    reader = open_reader(settings)
+    assert reader.classes == ("background", "class 1")
+    stored = np.asarray(Image.open(_root(settings) / "masks" / "case1.png"))
+    mask = reader.read_mask(reader.cases[0])
+    for value, label in ((0, 0), (3, 1), (9, UNKNOWN)):
+        assert (mask[stored == value] == label).all()
+
+
+def _objects(settings: DataSettings, save: Save) -> None:
+    """Instances of 16 bits where the masks are 2, and fields of view."""
+    root = _root(settings)
+    for path in sorted((root / "masks").iterdir()):
+        mask = np.asarray(Image.open(path))
+        numbers = np.where(mask == 2, 300 + np.arange(48, dtype=np.uint16), 0)
+        save(root / "instances" / path.name, numbers.astype(np.uint16))
+        save(root / "fov" / path.name, (np.indices(mask.shape)[0] > 9).astype(np.uint8) * 255)
+
+
+def test_instances_and_field_of_view(make_folder: Make, save_picture: Save) -> None:
+    settings = make_folder(3)
+    bare = open_reader(settings)
+    assert bare.read_instances(bare.cases[0]) is None
+    assert bare.read_field_of_view(bare.cases[0]) is None
+    assert bare.notes == ()
+    _objects(settings, save_picture)
+    reader = open_reader(settings)
+    case = reader.cases[1]
+    assert case.files == tuple(
+        _root(settings) / folder / "case2.png" for folder in ("images", "masks", "instances", "fov")
+    )
+    numbers = reader.read_instances(case)
+    assert numbers is not None
+    assert numbers.dtype == np.int32
+    expected = np.where(reader.read_mask(case) == 2, np.arange(300, 348), 0)
+    assert (numbers == expected).all()
+    view = reader.read_field_of_view(case)
+    assert view is not None
+    assert view.dtype == bool
+    assert (view[10:]).all()
+    assert not view[:10].any()
+    assert any("instances/" in note for note in reader.notes)
+    assert any("fov/" in note for note in reader.notes)
+
+
+def test_instances_must_agree_with_the_mask(make_folder: Make, save_picture: Save) -> None:
+    settings = make_folder(3)
+    _objects(settings, save_picture)
+    mask = np.asarray(Image.open(_root(settings) / "masks" / "case3.png")).copy()
+    row, column = np.argwhere(mask == 2)[5]
+    mask[row, column] = 0
+    save_picture(_root(settings) / "masks" / "case3.png", mask)
+    reader = open_reader(settings)
+    assert reader.read_instances(reader.cases[1]) is not None
+    with pytest.raises(DataError, match=r"instances.case3\.png has 1 pixels of objects where"):
+        reader.read_instances(reader.cases[2])
+
+
+def test_missing_and_odd_files_beside_are_told(make_folder: Make, save_picture: Save) -> None:
+    settings = make_folder(3)
+    _objects(settings, save_picture)
+    root = _root(settings)
+    (root / "instances" / "case1.png").unlink()
+    save_picture(root / "instances" / "other.png", np.zeros((40, 48), np.uint8))
+    save_picture(root / "fov" / "case2.png", np.zeros((48, 40), np.uint8))
+    problems = survey(settings).problems
+    assert len(problems) == 3
+    assert "case1.png has no file in instances/: expected" in problems[0]
+    assert "other.png has no image of the same stem" in problems[1]
+    assert "case2.png is 40x48 and its file in fov/" in problems[2]
+
+
+def _subsets(settings: DataSettings, *subsets: str) -> Path:
+    """Spread the cases of a folder over subset folders, in turn."""
+    root = _root(settings)
+    for number, image in enumerate(sorted((root / "images").iterdir())):
+        for name in ("images", "masks"):
+            place = root / subsets[number % len(subsets)] / name
+            place.mkdir(parents=True, exist_ok=True)
+            (root / name / image.name).rename(place / image.name)
+    (root / "images").rmdir()
+    (root / "masks").rmdir()
+    return root
+
+
+def test_subsets_as_folders(make_folder: Make) -> None:
+    settings = make_folder(5)
+    root = _subsets(settings, "train", "val", "test")
+    reader = open_reader(settings)
+    assert reader.lists == {
+        "train": ("case1", "case4"),
+        "val": ("case2", "case5"),
+        "test": ("case3",),
+    }
+    assert [case.id for case in reader.cases] == [f"case{n}" for n in range(1, 6)]
+    assert reader.cases[1].image == root / "val" / "images" / "case2.png"
+    assert any("train/, val/, test/, which are the split" in note for note in reader.notes)
+
+
+def test_stems_that_clash_get_their_subset_in_front(make_folder: Make) -> None:
+    settings = make_folder(4)
+    root = _subsets(settings, "train", "test")
+    for name in ("images", "masks"):
+        (root / "test" / name / "case2.png").rename(root / "test" / name / "case1.png")
+    reader = open_reader(settings)
+    assert reader.lists == {
+        "train": ("train_case1", "case3"),
+        "val": (),
+        "test": ("test_case1", "case4"),
+    }
+
+
+def test_a_split_twice_is_refused(make_folder: Make) -> None:
+    settings = make_folder(4)
+    root = _subsets(settings, "train", "test")
+    (root / "val.txt").write_text("case1\n")
+    with pytest.raises(DataError, match=r"a split twice, by folders and by val\.txt"):
+        open_reader(settings)
+
+
+def test_a_prefix_that_is_taken_is_told(make_folder: Make) -> None:
+    settings = make_folder(4)
+    root = _subsets(settings, "train", "test")
+    for name in ("images", "masks"):
+        (root / "test" / name / "case2.png").rename(root / "test" / name / "case1.png")
+        (root / "train" / name / "case3.png").rename(root / "train" / name / "test_case1.png")
+    problems = survey(settings).problems
+    assert len(problems) == 1
+    assert "two files for one case, test_case1" in problems[0]
+
+
+def test_options_of_volumes_are_refused(make_folder: Make) -> None:
+    for options in ({"slices": "coronal"}, {"empty_slices": "drop"}, {"window": (0.0, 9.0)}):
+        name = "--" + next(iter(options)).replace("_", "-")
+        with pytest.raises(UsageError, match=f"{name} is for .*leave it out"):
+            open_reader(make_folder(2, **options))
+
+
+def test_archives_are_named(make_folder: Make, tmp_path: Path) -> None:
+    settings = make_folder(3)
+    (_root(settings) / "images" / "more.zip").write_bytes(b"PK")
+    with pytest.raises(DataError, match=r"more\.zip is an archive where images are expected"):
+        open_reader(settings)
+    for path in [*(_root(settings) / "images").glob("*.png")]:
+        path.unlink()
+    with pytest.raises(DataError, match=r"pairs .*more\.zip is an archive where images"):
+        open_reader(settings)
+    packed = tmp_path / "all.tar.gz"
+    packed.write_bytes(b"")
+    with pytest.raises(DataError, match="is an archive: unpack it"):
+        open_reader(DataSettings(dataset="folder", data_root=packed))
+
+
+def test_real_instances_agree_with_their_masks() -> None:
+    root = REAL / "usiigaci_phase_contrast"
+    if not root.is_dir():
+        pytest.skip("the real images are not here")
+    reader = open_reader(DataSettings(dataset="folder", data_root=root))
+    assert len(reader.cases) == 35
+    for case in reader.cases[::7]:
+        numbers = reader.read_instances(case)
+        assert numbers is not None
+        with Image.open(root / "instances" / f"{case.id}.png") as stored:
+            assert (numbers == np.asarray(stored)).all()
+        assert len(np.unique(numbers)) > 5
+        assert ((numbers > 0) == (reader.read_mask(case) > 0)).all()
 
 
 @pytest.mark.parametrize(

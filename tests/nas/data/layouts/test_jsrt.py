@@ -90,6 +90,8 @@ def test_prediction_opens_radiographs_too(jsrt: Path) -> None:
 def test_reader_finds_images_and_masks_below_the_root(jsrt: Path) -> None:
     reader = open_reader(DataSettings(dataset="jsrt", data_root=jsrt))
     assert [case.id for case in reader.cases] == ["JPCLN001", "JPCNN010"]
+    assert [case.stratum for case in reader.cases] == ["nodule", "no nodule"]
+    assert len(reader.cases[0].files) == 4
     assert reader.classes == ("background", "heart", "left lung", "right lung")
     for case in reader.cases:
         mask = reader.read_mask(case)
@@ -149,6 +151,35 @@ def test_mask_of_another_size_is_refused(tmp_path: Path) -> None:
     reader = open_reader(DataSettings(dataset="jsrt", data_root=tmp_path))
     with pytest.raises(DataError, match=r"JPCLN001\.gif is 512x1024"):
         reader.read_mask(reader.cases[0])
+
+
+def test_mask_with_other_values_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "JPCLN001.IMG").write_bytes(b"")
+    for organ in ("left lung", "right lung", "heart"):
+        _write_organ(tmp_path, 1, organ, "JPCLN001", np.s_[0:1, 0:1])
+    heart = tmp_path / "scratch" / "fold1" / "masks" / "heart" / "JPCLN001.gif"
+    Image.fromarray(np.full((1024, 1024), 100, dtype=np.uint8)).save(heart)
+    reader = open_reader(DataSettings(dataset="jsrt", data_root=tmp_path))
+    with pytest.raises(DataError, match=r"JPCLN001\.gif holds the values 100; expected 0, 255"):
+        reader.read_mask(reader.cases[0])
+
+
+def test_swapped_bytes_are_told_by_the_reader(jsrt: Path, tmp_path: Path) -> None:
+    settings = DataSettings(dataset="jsrt", data_root=tmp_path)
+    content = (jsrt / "All247images" / "JPCLN001.IMG").read_bytes()
+    swapped = np.frombuffer(content, dtype=">u2").astype("<u2").tobytes()
+    (tmp_path / "JPCLN001.IMG").write_bytes(swapped)
+    for organ in ("left lung", "right lung", "heart"):
+        _write_organ(tmp_path, 1, organ, "JPCLN001", np.s_[0:1, 0:1])
+    reader = open_reader(settings)
+    with pytest.raises(DataError, match=r"JPCLN001\.IMG .* another order"):
+        reader.read_image(reader.cases[0])
+
+
+def test_groups_of_the_user(jsrt: Path, tmp_path: Path) -> None:
+    (tmp_path / "g.csv").write_text("JPCLN001.IMG,a\nJPCNN010.IMG,b\n")
+    settings = DataSettings(dataset="jsrt", data_root=jsrt, groups=tmp_path / "g.csv")
+    assert [case.group for case in open_reader(settings).cases] == ["a", "b"]
 
 
 def test_nothing_found_is_answered_with_the_layout(tmp_path: Path) -> None:

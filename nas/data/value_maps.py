@@ -1,0 +1,63 @@
+"""What the stored values of masks mean, as users write it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from nas.data.cases import UNKNOWN
+from nas.errors import UsageError
+
+ADVICE = (
+    "Say with --value-map which stored value is which class, such as 0:0,255:1; the class 255 "
+    "stands for unknown."
+)
+
+
+def parse_value_map(text: str) -> dict[int, int]:
+    """``"0:0,255:1"`` as {stored value: class}; the class 255 is `UNKNOWN`.
+
+    Raises:
+        UsageError: the text has another form, a value is given twice, or the classes are not
+            0, 1, 2, ... without a gap.
+    """
+    mapping: dict[int, int] = {}
+    for pair in text.split(","):
+        stored, separator, label = (part.strip() for part in pair.partition(":"))
+        if not (separator and stored.isdecimal() and label.isdecimal()):
+            raise UsageError(
+                f"The value map {text!r} is not understood: write stored:class pairs such as "
+                "0:0,255:1."
+            )
+        if int(stored) in mapping:
+            raise UsageError(f"The value map {text!r} gives the stored value {stored} twice.")
+        mapping[int(stored)] = int(label)
+    classes = sorted(set(mapping.values()) - {UNKNOWN})
+    if classes != list(range(len(classes))) or not 2 <= len(classes) <= UNKNOWN:
+        raise UsageError(
+            f"The value map {text!r} has the classes {classes}; expected 0 (background), 1, 2, ... "
+            "without a gap, and 255 for unknown."
+        )
+    return mapping
+
+
+def class_count(value_map: Mapping[int, int]) -> int:
+    """Number of the classes of a value map, the background with them, unknown without."""
+    return len(set(value_map.values()) - {UNKNOWN})
+
+
+def check_class_names(names: tuple[str, ...], value_map: Mapping[int, int] | None) -> None:
+    """Refuse names of classes that do not do; no names at all do.
+
+    Raises:
+        UsageError: there is one alone, one stands twice, or their number is not that of the map.
+    """
+    if len(names) == 1 or len(set(names)) != len(names):
+        raise UsageError(
+            f"The class names {', '.join(names)} do not do: name two or more classes, each once, "
+            "background first."
+        )
+    if names and value_map and len(names) != class_count(value_map):
+        raise UsageError(
+            f"There are {len(names)} class names ({', '.join(names)}) and the value map has "
+            f"{class_count(value_map)} classes: both must agree."
+        )
