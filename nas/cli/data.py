@@ -1,87 +1,80 @@
-"""nas-data: look at data before anything trains on it."""
+"""nas-data: look at data, divide, convert and generate it, before anything trains on it."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
-
-import tyro
-from msgspec import Struct
+import difflib
+import sys
+from collections.abc import Sequence
+from importlib import import_module
 
 from nas.cli.common import main as run_command
-from nas.cli.common import parse
-from nas.errors import DataError
-from nas.settings import DataSettings
-
-if TYPE_CHECKING:
-    from rich.table import Table
-
-    from nas.data.check import Report
+from nas.errors import UsageError
+from nas.version import __version__
 
 COMMAND = "nas-data"
-SHOWN_PROBLEMS = 20
+ACTIONS = {
+    "check": "decode every file as training would, and say all that is wrong",
+    "summary": "a page with pictures, overlays and histograms",
+    "split": "draw folds or a split, by group and stratified, and save them",
+    "convert": "write the data as paired folders or as nnU-Net raw",
+    "synthesize": "write generated data in the official form of a layout",
+}
+"""Each is a module data_NAME with a function ``run`` that takes the arguments."""
 
+HELP = f"""usage: {COMMAND} ACTION [options]
 
-class Options(Struct, frozen=True, kw_only=True):
-    """Verify data: decode every file as training would, and say all that is wrong."""
+Look at data, divide, convert and generate it.
 
-    action: tyro.conf.Positional[Literal["check"]]
-    """check: every image and mask is decoded and compared; exit code 3 if anything is wrong."""
+actions:
+{{actions}}
 
-    data: DataSettings = DataSettings()
-
-    config: Path | None = None
-    """TOML file with a [data] table; options on the command line override it."""
+{COMMAND} ACTION --help tells the options of an action. All but synthesize take the options of the
+data, such as --dataset and --data-root, and --config FILE, a TOML file with a [data] table."""
 
 
 def data() -> None:
-    """Check, and print what was found."""
-    options = parse(Options, COMMAND)
-
-    from rich.console import Console
-    from rich.progress import Progress
-
-    from nas.data.check import check
-
-    console = Console()
-    with Progress(console=console, transient=True) as progress:
-        task = progress.add_task("reading")
-        report = check(
-            options.data, lambda done, total: progress.update(task, completed=done, total=total)
-        )
-    console.print(report_table(report))
-    for note in report.notes:
-        print(f"Note: {note}")
-    for problem in report.problems[:SHOWN_PROBLEMS]:
-        print(f"Problem: {problem}")
-    if not report.ok:
-        more = len(report.problems) - SHOWN_PROBLEMS
-        hidden = f" ({more} are not shown)" if more > 0 else ""
-        raise DataError(f"Problems to mend before training: {len(report.problems)}{hidden}.")
-    print("Verdict: ready to train on.")
+    """Hand the arguments on to the action that they name."""
+    given = sys.argv[1:]
+    place = place_of_action(given)
+    if "--version" in given:
+        print(f"{COMMAND} {__version__}")
+    elif place is not None:
+        action = given[place]
+        import_module(f"nas.cli.data_{action}").run([*given[:place], *given[place + 1 :]])
+    elif {"-h", "--help"} & set(given):
+        width = max(map(len, ACTIONS)) + 2
+        lines = (f"  {name:{width}}{line}" for name, line in ACTIONS.items())
+        print(HELP.format(actions="\n".join(lines)))
+    else:
+        raise UsageError(_no_action(given))
 
 
-def report_table(report: Report) -> Table:
-    """What was found, two columns."""
-    from rich.table import Table
+def place_of_action(given: Sequence[str]) -> int | None:
+    """Where among the arguments an action stands; the value of an option is none.
 
-    table = Table(title=report.dataset, show_header=False, title_justify="left")
-    table.add_row("cases", str(report.cases))
-    table.add_row("sizes (height x width)", _counted(report.sizes))
-    table.add_row("stored as", _counted(report.kinds))
-    for name, share in zip(report.classes, report.shares, strict=False):
-        table.add_row(f"pixels of {name}", f"{100 * share:.2f} %")
-    table.add_row("masks without foreground", str(len(report.without_foreground)))
-    table.add_row("equal images", str(sum(len(ids) for ids in report.duplicates)))
-    table.add_row("groups", str(report.groups) if report.groups else "none given")
-    table.add_row("split", ", ".join(f"{n} {name}" for name, n in report.split.items()) or "-")
-    return table
+    Args:
+        given: all arguments of the command; options may come before the action.
+    """
+    for place, argument in enumerate(given):
+        if argument in ACTIONS and not _is_value(given, place):
+            return place
+    return None
 
 
-def _counted(counts: dict[str, int]) -> str:
-    ordered = sorted(counts.items(), key=lambda item: -item[1])
-    shown = ", ".join(f"{name}: {count}" for name, count in ordered[:6])
-    return shown + (", ..." if len(ordered) > 6 else "") or "-"
+def _is_value(given: Sequence[str], place: int) -> bool:
+    """Whether an argument stands directly behind an option that wants a value."""
+    before = given[place - 1] if place else ""
+    return before.startswith("-") and "=" not in before and before not in ("-h", "--help")
+
+
+def _no_action(given: Sequence[str]) -> str:
+    known = ", ".join(ACTIONS)
+    for place, argument in enumerate(given):
+        if not argument.startswith("-") and not _is_value(given, place):
+            guesses = difflib.get_close_matches(argument, ACTIONS, n=1)
+            hint = f" Did you mean {guesses[0]}?" if guesses else ""
+            return f"There is no action {argument!r}.{hint} The actions are {known}."
+    return f"An action is missing: write one of {known} behind {COMMAND}."
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ import csv
 import json
 import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -55,6 +55,7 @@ def convert(
     root: Path,
     form: Form,
     dataset: str = "Dataset500_Converted",
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Converted:
     """Write the cases of a reader in another form.
 
@@ -76,6 +77,7 @@ def convert(
         root: folder to write into; it is made where it is not there.
         form: of the result.
         dataset: name of the folder of the form "nnunet", DatasetNNN_Name.
+        progress: called with (cases written, cases in all) after each case.
 
     Raises:
         UsageError: the folder that is written to is not empty, the form cannot hold the images
@@ -94,9 +96,9 @@ def convert(
     stems = safe_stems(place.case.id for place in places)
     pictures = _Pictures.of(reader, places, single_file=form == "folder")
     if form == "nnunet":
-        options = _write_nnunet(reader, places, stems, pictures, folder)
+        options = _write_nnunet(reader, places, stems, pictures, folder, progress)
     else:
-        options = _write_folder(reader, places, stems, pictures, folder)
+        options = _write_folder(reader, places, stems, pictures, folder, progress)
     _write_csv(folder / "cases.csv", _table(places, stems))
     return Converted(folder, stems, options)
 
@@ -220,9 +222,10 @@ def _write_folder(
     stems: Mapping[str, str],
     pictures: _Pictures,
     folder: Path,
+    progress: Callable[[int, int], None],
 ) -> str:
     unknown = False
-    for place in places:
+    for done, place in enumerate(places, start=1):
         case, name = place.case, f"{stems[place.case.id]}.png"
         pictures.save(reader.read_image(case), [folder / "images" / name])
         mask = reader.read_mask(case)
@@ -234,6 +237,7 @@ def _write_folder(
         field = reader.read_field_of_view(case)
         if field is not None:
             _save(folder / "fov" / name, field.astype(np.uint8) * 255)
+        progress(done, len(places))
     options = ["--dataset folder", f"--data-root {shlex.quote(str(folder))}"]
     options.append("--class-names " + " ".join(shlex.quote(name) for name in reader.classes))
     if unknown:
@@ -265,10 +269,11 @@ def _write_nnunet(
     stems: Mapping[str, str],
     pictures: _Pictures,
     folder: Path,
+    progress: Callable[[int, int], None],
 ) -> str:
     labels = _labels(reader.classes)
     unknown = False
-    for place in places:
+    for done, place in enumerate(places, start=1):
         part = "Ts" if place.subset == "test" else "Tr"
         stem = stems[place.case.id]
         images = [folder / f"images{part}" / f"{stem}_{n:04d}.png" for n in range(pictures.files)]
@@ -277,6 +282,7 @@ def _write_nnunet(
         unknown |= bool((mask == UNKNOWN).any())
         mask = np.where(mask == UNKNOWN, len(labels), mask).astype(np.uint8)
         _save(folder / f"labels{part}" / f"{stem}.png", mask)
+        progress(done, len(places))
     names = ("R", "G", "B") if pictures.channels == 3 else None
     _write_json(
         folder / "dataset.json",

@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 
 from nas.data.cases import Case, Reader, Subset, natural_order
+from nas.data.split_files import cases_named, read_names
 from nas.errors import DataError, UsageError
 from nas.runs import atomic_write
 from nas.settings import DataSettings
@@ -21,6 +22,9 @@ PUBLISHED = ("cxseg", "jsrt", "phantom")
 """Layouts whose default is 50 random training images, none for validation, the rest for test
 (Dong et al. 2019)."""
 PUBLISHED_TRAIN = 50
+USERS_LISTS = ("folder", "cxseg")
+"""Layouts whose lists are the user's own. Those of the others came from the owners of the data: a
+group that they divide is no mistake of the user, and told in a note."""
 TRAIN_PERCENT = 60
 VAL_PERCENT = 20
 """Training and validation images of other data; the rest is for test."""
@@ -31,6 +35,8 @@ SMALLEST_HALF = 0.25
 class Split(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Case ids of the three subsets, each in natural order, and the seed that drew them.
 
+    ``divides_groups`` says why it may divide groups, None where it may not.
+
     Raises:
         DataError: on construction, when an id stands twice.
     """
@@ -39,6 +45,7 @@ class Split(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     val: tuple[str, ...]
     test: tuple[str, ...]
     seed: int = 0
+    divides_groups: str | None = None
 
     def __post_init__(self) -> None:
         seen: dict[str, str] = {}
@@ -80,21 +87,29 @@ def make_split(reader: Reader, settings: DataSettings) -> Split:
 
     Raises:
         DataError: there are fewer images (or groups) than the split needs, a file or list
-            names unknown cases, two subsets overlap, or a file or list divides a group.
-        UsageError: numbers of images are asked for where a file or list names the images.
+            names unknown cases, two subsets overlap, or a file or list divides a group, unless
+            the lists by the owners of the data divide it so.
+        UsageError: numbers of images are asked for where a file or list names the images, or a
+            fold where there are none.
     """
     if settings.split is not None:
-        split = load_split(settings.split)
+        split = load_fold(settings.split, settings.fold, reader.cases)
         origin = str(settings.split)
+    elif settings.fold is not None:
+        raise UsageError(
+            f"--fold {settings.fold} chooses among the folds of a file, and no --split FILE is "
+            "given: make one by nas-data split."
+        )
     elif reader.lists is not None:
         split = _split(
             reader.lists["train"], reader.lists["val"], reader.lists["test"], settings.split_seed
         )
-        origin = "The lists of the data (train.txt, val.txt, test.txt)"
+        files = " (train.txt, val.txt, test.txt)" if settings.dataset in USERS_LISTS else ""
+        origin = f"The split that came with the data{files}"
     else:
         return _draw(reader.cases, _counts(len(reader.cases), settings), settings.split_seed)
     _refuse_counts(settings, origin)
-    _check_given(split, reader.cases, origin)
+    check_given(split, reader, settings.dataset, origin)
     return split
 
 
@@ -108,8 +123,20 @@ def _refuse_counts(settings: DataSettings, origin: str) -> None:
             )
 
 
-def _check_given(split: Split, cases: Sequence[Case], origin: str) -> None:
-    groups = {case.id: case.group for case in cases}
+def check_given(split: Split, reader: Reader, dataset: str, origin: str) -> None:
+    """Make sure that a split from a file or list fits the data.
+
+    Args:
+        split: to check.
+        reader: of the data.
+        dataset: name of the layout.
+        origin: of the split, as the beginning of a sentence.
+
+    Raises:
+        DataError: the split names unknown cases, or none for training, or divides a group that
+            the owners of the data do not divide, and does not say why.
+    """
+    groups = {case.id: case.group for case in reader.cases}
     unknown = [case for subset in SUBSETS for case in split.subset(subset) if case not in groups]
     if unknown:
         raise DataError(
@@ -118,15 +145,48 @@ def _check_given(split: Split, cases: Sequence[Case], origin: str) -> None:
         )
     if not split.train:
         raise DataError(f"{origin} names no training case.")
-    places: dict[str, str] = {}
+    if split.divides_groups:
+        return
+    lists = None if dataset in USERS_LISTS else reader.lists
+    owners = {case: subset for subset, ids in (lists or {}).items() for case in ids}
+    places: dict[tuple[str, Subset | None], Subset] = {}
     for subset in SUBSETS:
         for case in split.subset(subset):
             group = groups[case]
-            if group is not None and places.setdefault(group, subset) != subset:
+            if group is None:
+                continue
+            before = places.setdefault((group, owners.get(case)), subset)
+            if before != subset:
                 raise DataError(
-                    f"{origin} divides the group {group} between {places[group]} and {subset}: "
-                    "correct the lists, or the groups."
+                    f"{origin} divides the group {group} between {before} and {subset}: correct "
+                    "the lists, or the groups."
                 )
+
+
+def divided_by(split: Split, cases: Sequence[Case]) -> tuple[str, ...]:
+    """A sentence on the groups that a split divides; none where it divides none.
+
+    Args:
+        split: of the cases.
+        cases: of the data.
+    """
+    groups = {case.id: case.group for case in cases}
+    places: dict[str, dict[Subset, None]] = defaultdict(dict)
+    for subset in SUBSETS:
+        for case in split.subset(subset):
+            group = groups.get(case)
+            if group is not None:
+                places[group][subset] = None
+    divided = natural_order(group for group, where in places.items() if len(where) > 1)
+    if not divided:
+        return ()
+    first = divided[0]
+    why = f", {split.divides_groups}" if split.divides_groups else ""
+    return (
+        f"The split divides {len(divided)} of {len(places)} groups, such as {first} "
+        f"({' and '.join(places[first])}){why}: scores may come out better than on groups that "
+        "were never seen.",
+    )
 
 
 def _counts(total: int, settings: DataSettings) -> tuple[int, int, int]:
@@ -150,11 +210,12 @@ def _counts(total: int, settings: DataSettings) -> tuple[int, int, int]:
 
 def _draw(cases: Sequence[Case], counts: tuple[int, int, int], seed: int) -> Split:
     generator = np.random.default_rng(seed)
-    blocks = _blocks({case.id: case.group for case in cases})
+    blocks = whole_groups({case.id: case.group for case in cases})
     wanted = sum(count > 0 for count in counts)
     if len(blocks) < wanted:
         raise DataError(
-            f"The cases form {len(blocks)} groups; {wanted} subsets need at least as many groups."
+            f"The cases form {len(blocks)} groups; {wanted} subsets need at least as many groups"
+            f"{': --val-images 0 leaves one subset out' if counts[1] else ''}."
         )
     order = [blocks[i] for i in generator.permutation(len(blocks))]
     train, order = _take(order, counts[0], leave=wanted - 1)
@@ -162,7 +223,7 @@ def _draw(cases: Sequence[Case], counts: tuple[int, int, int], seed: int) -> Spl
     return _split(train, val, [case for block in order for case in block], seed)
 
 
-def _blocks(groups: Mapping[str, str | None]) -> list[list[str]]:
+def whole_groups(groups: Mapping[str, str | None]) -> list[list[str]]:
     """Cases that stay together: those of one group; a case without a group by itself."""
     named: dict[str, list[str]] = defaultdict(list)
     single = []
@@ -224,7 +285,7 @@ def halve(
     generator = np.random.default_rng([seed, 1])
     half = len(train) - len(train) // 2
     known = {case: (groups or {}).get(case) for case in natural_order(train)}
-    blocks = _blocks(known)
+    blocks = whole_groups(known)
     if len(blocks) > 1:
         order = [blocks[i] for i in generator.permutation(len(blocks))]
         weights, rest = _take(order, half, leave=1)
@@ -277,3 +338,29 @@ def load_split(path: Path) -> Split:
         ) from error
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
+
+
+def load_fold(path: Path, fold: int | None, cases: Sequence[Case]) -> Split:
+    """Read a split, or one of several folds, in any form of `nas.data.split_files`.
+
+    Args:
+        path: of the file; its names may be ids, volumes or groups.
+        fold: which of several, the first is 0.
+        cases: of the data.
+
+    Raises:
+        DataError: the file is missing, is no split, or has a case in two subsets.
+        UsageError: several folds and none chosen, or one chosen that is not there.
+    """
+    names = read_names(path, fold)
+    train, val = (cases_named(part, cases) for part in (names.train, names.val))
+    if names.test is None:
+        named = {*train, *val}
+        test = [case.id for case in cases if case.id not in named]
+    else:
+        test = cases_named(names.test, cases)
+    try:
+        split = _split(train, val, test, names.seed)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
+    return msgspec.structs.replace(split, divides_groups=names.divides_groups)

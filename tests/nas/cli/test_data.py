@@ -1,52 +1,84 @@
-"""nas-data check: a verdict, all problems at once, and exit code 3 when there are any."""
+"""nas-data: which action is meant, and what each of them imports before it works."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
-from pathlib import Path
+from importlib import import_module
 from typing import Any
 
+import pytest
+
+from nas.cli.data import ACTIONS, place_of_action
+
 Command = Callable[..., Any]
+HEAVY = {"torch", "numpy", "scipy", "skimage", "matplotlib", "PIL"}
+IMPORTS = """
+import sys
+from nas.cli.data import main
+try:
+    main()
+except SystemExit as leaving:
+    assert leaving.code == 0, leaving.code
+print("modules:", *sys.modules)
+"""
 
 
-def test_sound_data_is_ready(command: Command, data: Path) -> None:
-    result = command("data", "check", "--dataset", "folder", "--data-root", data)
-    assert result.code == 0, result
-    assert "Verdict: ready to train on." in result.out
-    assert "40x40: 8" in result.out
-    assert "4 train, 2 val, 2 test" in result.out
+@pytest.mark.parametrize("action", ["", *ACTIONS])
+def test_help_is_that_of_the_action_and_imports_nothing_heavy(action: str) -> None:
+    words = [sys.executable, "-c", IMPORTS, *action.split(), "--help"]
+    run = subprocess.run(words, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    printed, _, modules = run.stdout.rpartition("modules:")
+    assert f"usage: nas-data {action or 'ACTION'}" in printed
+    assert not {module.partition(".")[0] for module in modules.split()} & HEAVY
 
 
-def test_every_problem_is_told(command: Command, data: Path) -> None:
-    for number in (2, 5):
-        (data / "masks" / f"case{number}.png").unlink()
-    cut = data / "images" / "case7.png"
-    cut.write_bytes(cut.read_bytes()[:700])
-    result = command("data", "check", "--dataset", "folder", "--data-root", data)
-    result.refused(3, "Problems to mend before training: 3")
-    for name in ("case2", "case5", "case7"):
-        assert [
-            line for line in result.out.splitlines() if line.startswith("Problem") and name in line
-        ]
-    assert "Verdict" not in result.out
+def test_help_has_a_line_for_each_action(command: Command) -> None:
+    lines = command("data", "--help").out.splitlines()
+    for action, description in ACTIONS.items():
+        assert [line for line in lines if line.split()[:1] == [action] and description in line]
+        assert callable(import_module(f"nas.cli.data_{action}").run)
+    assert max(map(len, lines)) <= 100
 
 
-def test_a_long_list_is_cut(command: Command, data: Path) -> None:
-    for number in range(30):
-        (data / "images" / f"more{number}.png").write_bytes(b"")
-    result = command("data", "check", "--dataset", "folder", "--data-root", data)
-    assert result.code == 3
-    assert result.out.count("Problem: ") == 20
-    assert "are not shown" in result.err
+@pytest.mark.parametrize(
+    ("arguments", "place"),
+    [
+        (["check"], 0),
+        (["check", "--dataset", "folder"], 0),
+        (["--dataset", "folder", "check"], 2),
+        (["--dataset=folder", "check"], 1),
+        (["--help", "check"], 1),
+        (["-o", "split", "split", "--folds", "3"], 2),
+        (["synthesize", "-o", "check"], 0),
+        (["--class-names", "a", "b", "check"], 3),
+        (["-o", "split"], None),
+        (["--dataset", "folder"], None),
+        ([], None),
+    ],
+)
+def test_the_action_may_stand_anywhere(arguments: list[str], place: int | None) -> None:
+    assert place_of_action(arguments) == place
 
 
-def test_wrong_options_are_said(command: Command, data: Path) -> None:
-    command("data", "check", "--dataset", "folder").refused(2, "needs --data-root")
-    command("data", "check", "--dataset", "folde").refused(2, "Did you mean folder?")
-    command("data", "check", "--image-size", 7).refused(2, "too small")
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), "An action is missing: write one of check, summary"),
+        (("--dataset", "folder"), "An action is missing"),
+        (("chek",), "There is no action 'chek'. Did you mean check?"),
+        (("--dataset", "folder", "splitt"), "'splitt'. Did you mean split?"),
+        (("xyz",), "There is no action 'xyz'. The actions are check,"),
+    ],
+)
+def test_no_action(command: Command, arguments: tuple[str, ...], words: str) -> None:
+    command("data", *arguments).refused(2, words)
 
 
-def test_missing_cxseg_names_the_layout_and_the_phantom(command: Command) -> None:
-    result = command("data", "check", "--dataset", "cxseg", "--data-root", "nothing")
-    assert result.code == 3
-    assert "--dataset phantom" in result.out + result.err
+def test_the_version(command: Command) -> None:
+    for arguments in (("--version",), ("split", "--version")):
+        result = command("data", *arguments)
+        assert result.code == 0
+        assert result.out.startswith("nas-data 0.")

@@ -308,3 +308,16 @@ def test_stems_of_plain_ids_are_the_ids() -> None:
     assert safe_stems(["a/b", "a b", "A_b", ".x"]) == {
         "a/b": "a_b", "a b": "a_b_2", "A_b": "A_b_3", ".x": "x"
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("form", ["folder", "nnunet"])
+def test_progress_counts_the_cases_that_are_written(tmp_path: Path, form: str) -> None:
+    told: list[tuple[int, int]] = []
+    convert(
+        _reader(["a", "b", "c"]),
+        None,
+        tmp_path / "out",
+        form,  # type: ignore[arg-type]
+        progress=lambda done, total: told.append((done, total)),
+    )
+    assert told == [(1, 3), (2, 3), (3, 3)]

@@ -1,5 +1,6 @@
 import hashlib
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,10 @@ from nas.data.readers import open_reader
 from nas.data.splits import (
     SUBSETS,
     Split,
+    divided_by,
     divided_groups,
     halve,
+    load_fold,
     load_split,
     make_split,
     save_split,
@@ -25,7 +28,7 @@ Make = Callable[..., DataSettings]
 
 
 def _reader(
-    groups: list[str | None], lists: Mapping[str, tuple[str, ...]] | None = None
+    groups: Sequence[str | None], lists: Mapping[str, tuple[str, ...]] | None = None
 ) -> PhantomReader:
     """A reader of which only the cases and the lists matter."""
     cases = tuple(Case(f"c{n}", n, n, group) for n, group in enumerate(groups))
@@ -125,8 +128,12 @@ def test_too_few_images(count: int, options: dict[str, object], message: str) ->
 
 
 def test_too_few_groups() -> None:
-    with pytest.raises(DataError, match="2 groups; 3 subsets"):
-        make_split(_reader(["a"] * 10 + ["b"] * 10), _folder())
+    two = _reader(["a"] * 10 + ["b"] * 10)
+    with pytest.raises(DataError, match="2 groups; 3 subsets .*: --val-images 0 leaves one"):
+        make_split(two, _folder())
+    assert len(make_split(two, _folder(val_images=0)).train) == 10
+    with pytest.raises(DataError, match=r"1 groups; 2 subsets need at least as many groups\.$"):
+        make_split(_reader(["a"] * 10), _folder(val_images=0))
 
 
 def test_lists_of_the_data_win_over_a_draw() -> None:
@@ -149,6 +156,118 @@ def test_lists_of_the_data_win_over_a_draw() -> None:
 def test_lists_that_do_not_fit(lists: dict[str, tuple[str, ...]], message: str) -> None:
     with pytest.raises(DataError, match=message):
         make_split(_reader(["g", "g", None], lists), _folder())
+
+
+OWNERS = {"train": ("c0", "c1"), "val": (), "test": ("c2", "c3")}
+
+
+def test_owners_may_divide_a_group_and_users_may_not() -> None:
+    reader = _reader(["g", "g", "g", None], OWNERS)
+    split = make_split(reader, DataSettings(dataset="glas"))
+    assert (split.train, split.val, split.test) == (("c0", "c1"), (), ("c2", "c3"))
+    for dataset in ("folder", "cxseg"):
+        with pytest.raises(
+            DataError, match=r"\(train.txt, .*divides the group g between train and"
+        ):
+            make_split(reader, DataSettings(dataset=dataset))
+    with pytest.raises(
+        UsageError, match=r"^The split that came with the data: this names the images"
+    ):
+        make_split(reader, DataSettings(dataset="glas", train_images=1))
+
+
+@pytest.mark.parametrize(
+    ("parts", "fits"),
+    [
+        ((["c0", "c1"], [], ["c2", "c3"]), True),
+        ((["c0", "c1"], ["c3"], ["c2"]), True),
+        ((["c0"], ["c1"], ["c2", "c3"]), False),
+        ((["c0", "c2"], [], ["c1", "c3"]), False),
+        ((["c0", "c1", "c2"], [], ["c3"]), True),
+    ],
+)
+def test_a_file_divides_a_group_only_as_its_owners_do(
+    tmp_path: Path, parts: tuple[list[str], ...], fits: bool
+) -> None:
+    reader = _reader(["g", "g", "g", None], OWNERS)
+    path = tmp_path / "s.json"
+    path.write_text(json.dumps(dict(zip(SUBSETS, parts, strict=True))))
+    options = DataSettings(dataset="glas", split=path)
+    if fits:
+        assert list(make_split(reader, options).train) == parts[0]
+    else:
+        with pytest.raises(DataError, match=r"s\.json divides the group g"):
+            make_split(reader, options)
+
+
+def test_a_file_that_says_why_may_divide_groups(tmp_path: Path) -> None:
+    reader = _reader(["g", "g", "g", None], OWNERS)
+    path = tmp_path / "s.json"
+    parts: dict[str, object] = {"train": ["c0"], "val": ["c1"], "test": ["c2", "c3"]}
+    path.write_text(json.dumps(parts | {"divides_groups": "as published"}))
+    split = make_split(reader, DataSettings(dataset="glas", split=path))
+    assert (split.train, split.val, split.test) == (("c0",), ("c1",), ("c2", "c3"))
+    (sentence,) = divided_by(split, reader.cases)
+    assert "such as g (train and val and test), as published: scores" in sentence
+    save_split(split, tmp_path / "again.json")
+    assert load_split(tmp_path / "again.json") == split
+    path.write_text(json.dumps(parts | {"test": ["c9"], "divides_groups": "as published"}))
+    with pytest.raises(DataError, match="does not have, such as c9"):
+        make_split(reader, DataSettings(dataset="glas", split=path))
+
+
+def test_what_is_divided_is_told() -> None:
+    cases = _reader(["p10", "p2", "p10", "p2", "p3", None, None]).cases
+    split = Split(train=("c0", "c1", "c5"), val=("c4",), test=("c2", "c3", "c6"))
+    (sentence,) = divided_by(split, cases)
+    assert sentence.startswith("The split divides 2 of 3 groups, such as p2 (train and test):")
+    assert divided_by(Split(train=("c0", "c2"), val=("c1",), test=("c5", "c6")), cases) == ()
+
+
+def test_an_empty_list_for_validation_stays_empty() -> None:
+    assert make_split(_reader([None] * 4, OWNERS), _folder()).val == ()
+
+
+def _folds(path: Path) -> Path:
+    folds = [{"train": ["g1", "c4"], "val": ["g2"]}, {"train": ["g2"], "val": ["g1"]}]
+    path.write_text(json.dumps(folds))
+    return path
+
+
+def test_a_fold_of_nnunet_is_used(tmp_path: Path) -> None:
+    path = _folds(tmp_path / "splits_final.json")
+    reader = _reader(["g1", "g2", "g1", "g2", None, None])
+    first = make_split(reader, _folder(split=path, fold=0))
+    assert first == Split(train=("c0", "c2", "c4"), val=("c1", "c3"), test=("c5",))
+    second = make_split(reader, _folder(split=path, fold=1))
+    assert second == Split(train=("c1", "c3"), val=("c0", "c2"), test=("c4", "c5"))
+    assert load_fold(path, 1, reader.cases) == second
+
+
+def test_folds_and_files_belong_together(tmp_path: Path) -> None:
+    reader = _reader([None] * 6)
+    with pytest.raises(UsageError, match="--fold 1 chooses .* no --split FILE"):
+        make_split(reader, _folder(fold=1))
+    with pytest.raises(UsageError, match="--fold 1 chooses .* no --split FILE"):
+        make_split(_reader([None] * 6, OWNERS), _folder(fold=1))
+    path = _folds(tmp_path / "folds.json")
+    with pytest.raises(UsageError, match="choose one by --fold"):
+        make_split(reader, _folder(split=path))
+    with pytest.raises(DataError, match="names 1 cases that the data does not have, such as g1"):
+        make_split(_reader([None] * 6), _folder(split=_without_c4(tmp_path), fold=0))
+
+
+def _without_c4(folder: Path) -> Path:
+    path = folder / "other.json"
+    path.write_text(json.dumps([{"train": ["g1", "c1"], "val": ["c2"]}]))
+    return path
+
+
+def test_a_name_that_stands_twice_in_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "s.json"
+    path.write_text(json.dumps([{"train": ["c0", "g"], "val": []}]))
+    with pytest.raises(DataError, match=r"s\.json: The case c0 stands in train twice"):
+        make_split(_reader(["g", "g", None]), _folder(split=path))
 
 
 def test_saved_split_is_used_again(tmp_path: Path) -> None:
@@ -174,7 +293,7 @@ def test_numbers_are_refused_where_the_images_are_named(
     with pytest.raises(UsageError, match=f"split.json.*{name}"):
         make_split(reader, _folder(split=path, **options))
     lists = {"train": ("c4",), "val": (), "test": ("c0",)}
-    with pytest.raises(UsageError, match=f"lists of the data.*{name}"):
+    with pytest.raises(UsageError, match=f"came with the data.*{name}"):
         make_split(_reader([None] * 12, lists), _folder(**options))
 
 
