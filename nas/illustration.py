@@ -13,6 +13,7 @@ from torch import nn
 
 from nas import pictures, plots
 from nas.data.batches import Samples
+from nas.data.cases import UNKNOWN
 from nas.metrics.semantic import confusion_matrix, iou, mean_defined
 from nas.runs import RunFolder, unwritable
 from nas.scoring import predictions
@@ -95,9 +96,13 @@ def case_sheet(
 def case_row(
     name: str, image: np.ndarray, truth: np.ndarray, predicted: np.ndarray, classes: int
 ) -> pictures.Picture:
-    """Image (C, H, W), truth and prediction (H, W) of one case, with its mean IoU."""
+    """Image (C, H, W), truth and prediction (H, W) of one case, with its mean IoU.
+
+    What does not count, since the truth is `UNKNOWN`, is grey in the truth.
+    """
     value = float(mean_defined(iou(confusion_matrix(predicted, truth, classes))))
-    masks = {"truth": truth, f"prediction, IoU {value:.2f}": predicted}
+    title = "truth (grey: not counted)" if (truth == UNKNOWN).any() else "truth"
+    masks = {title: truth, f"prediction, IoU {value:.2f}": predicted}
     return pictures.panels(image, masks, classes, name)
 
 

@@ -13,7 +13,6 @@ from typing import Any, TypeAlias, cast
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 from nas import pictures
 from nas.bilevel import Bilevel, Player, UnrolledStep
@@ -33,6 +32,7 @@ from nas.generators.deconvolution import Deconvolution
 from nas.health_record import HealthRecord
 from nas.illustration import SHOWN_CASES, case_sheet, draw_curves, is_drawn
 from nas.losses.class_adversarial import classification_loss, generator_loss, unmasking_loss
+from nas.losses.pixel_weights import weighted_cross_entropy
 from nas.metrics.semantic import confusion_matrices, iou, mean_defined
 from nas.modes import modes_kept
 from nas.optimizers import weight_optimizer
@@ -215,6 +215,8 @@ class PatchStage:
         self._stopping.after_epoch(monitored)
         self._schedule.after_epoch(monitored)
         if epoch == 0:
+            for sentence in self.data.notes:
+                tracker.note(sentence)
             self._tell_repetitions(tracker)
         self._tell_of_fakes(epoch, tracker)
         if is_drawn(epoch, self.epochs):
@@ -364,7 +366,7 @@ def validate(segmenter: nn.Module, samples: Samples, classes: int) -> dict[str, 
         segmenter.eval()
         for batch in in_order(samples, 1):
             logits = segmenter(batch.images)
-            total += cross_entropy(logits, batch.labels).item()
+            total += weighted_cross_entropy(logits, batch.labels, None).item()
             found, truth = logits.argmax(1).cpu().numpy(), batch.labels.cpu().numpy()
             confusions.append(confusion_matrices(found, truth, classes))
     pooled = np.concatenate(confusions).sum(0)

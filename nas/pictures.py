@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from nas.data.cases import UNKNOWN
+
 Picture = NDArray[np.uint8]
 
 OKABE_ITO = (
@@ -27,6 +29,9 @@ OKABE_ITO = (
     (204, 121, 167),
 )
 """Colours that people with any colour vision can tell apart (Okabe and Ito 2008)."""
+
+UNKNOWN_COLOUR = (128, 128, 128)
+"""Where the class is unknown, or nothing counts."""
 
 FILL = 0.4
 SIDE = 256
@@ -48,14 +53,17 @@ def class_colours(classes: int) -> Picture:
 
 
 def grey_or_colour(image: NDArray[np.floating]) -> Picture:
-    """An image (C, H, W) in [0, 1] as a picture; C is 1 (grey) or at least 3 (RGB first).
+    """An image (C, H, W) in [0, 1] as a picture: three channels as RGB, else the first as grey.
+
+    Images of other numbers of channels are several pictures of one thing, such as the sequences of
+    a tomography, and would show colours that mean nothing.
 
     Raises:
-        ValueError: the image has not three dimensions, or two channels.
+        ValueError: the image has not three dimensions, or no channel.
     """
-    if image.ndim != 3 or image.shape[0] == 2:
-        raise ValueError(f"an image (1, H, W) or (3, H, W) was expected, not {image.shape}")
-    channels = np.repeat(image, 3, axis=0) if image.shape[0] == 1 else image[:3]
+    if image.ndim != 3 or not len(image):
+        raise ValueError(f"an image (C, H, W) was expected, not {image.shape}")
+    channels = image if image.shape[0] == 3 else np.repeat(image[:1], 3, axis=0)
     scaled = np.clip(np.nan_to_num(channels), 0, 1) * 255
     return np.ascontiguousarray(scaled.round().astype(np.uint8).transpose(1, 2, 0))
 
@@ -78,7 +86,7 @@ def overlay(
 
     Args:
         picture: (H, W, 3).
-        labels: (H, W) classes; 0, the background, is left as it is.
+        labels: (H, W) classes; 0, the background, is left as it is, `UNKNOWN` is drawn in grey.
         colours: (K, 3), one per class.
         fill: opacity inside, 0 (contours only) to 1.
 
@@ -88,7 +96,9 @@ def overlay(
     if picture.shape[:2] != labels.shape:
         raise ValueError(f"picture {picture.shape[:2]} and labels {labels.shape} differ in size")
     opacity = np.where(contours(labels), 1.0, np.where(labels == 0, 0.0, fill))[..., None]
-    mixed = (1 - opacity) * picture + opacity * colours[labels]
+    known = labels != UNKNOWN
+    chosen = np.where(known[..., None], colours[np.where(known, labels, 0)], UNKNOWN_COLOUR)
+    mixed = (1 - opacity) * picture + opacity * chosen
     return mixed.round().astype(np.uint8)
 
 
@@ -103,13 +113,14 @@ def panels(
 
     Args:
         image: (C, H, W) in [0, 1].
-        masks: title and (H, W) classes in 0..classes-1 of each, such as truth and prediction.
+        masks: title and (H, W) classes of each, in 0..classes-1 or `UNKNOWN`, such as truth and
+            prediction.
         classes: number of classes, background included.
         caption: over the image, such as the case and its IoU; cut where it would not fit.
         side: longer side of each panel, in pixels.
 
     Raises:
-        ValueError: a mask has another size than the image, or the image has two channels.
+        ValueError: a mask has another size than the image.
     """
     picture = grey_or_colour(image)
     for title, mask in masks.items():

@@ -12,14 +12,16 @@ import torch
 from torch import nn
 
 from nas.data.batches import Batch, Samples
+from nas.data.cache import Cache
 from nas.data.cases import Reader, Subset
 from nas.data.preprocessing import preprocessed
 from nas.data.readers import open_reader
 from nas.data.sizes import parse_size
-from nas.data.splits import Split, load_split, make_split, save_split
+from nas.data.splits import Split, divided_by, load_split, make_split, save_split
 from nas.data.unlabelled import Unlabelled, files_of, put_aside, read_file
 from nas.devices import seeded
 from nas.errors import DataError, UsageError
+from nas.ground_truth import ScoredReader
 from nas.networks import build_segmenter
 from nas.relations import plays_with_unlabelled
 from nas.runs import RunFolder
@@ -59,6 +61,11 @@ class Data:
         return {case.id: case.group for case in self.reader.cases}
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What a run should say of its data before anything else."""
+        return divided_by(self.split, self.reader.cases)
+
+    @property
     def put_aside(self) -> tuple[str, ...]:
         """The training images whose masks are not used."""
         return put_aside(self.split.train, self.settings)
@@ -71,7 +78,7 @@ class Data:
 
     def samples(self, subset: Subset, device: torch.device) -> Samples:
         """The cases of a subset, to be kept on a device."""
-        return Samples(self.reader, self.split.subset(subset), self.size, device)
+        return self._samples(subset, self.split.subset(subset), device)
 
     def loaded(self, subset: Subset, device: torch.device) -> Samples:
         """As `samples`, with every file decoded now: a damaged one is found before training.
@@ -83,9 +90,23 @@ class Data:
         """
         ids = self.labelled if subset == "train" else self.split.subset(subset)
         with reading_progress(f"reading {subset} images") as progress:
-            samples = Samples(self.reader, ids, self.size, device, progress)
+            samples = self._samples(subset, ids, device, progress)
             samples.load()
         return samples
+
+    def _samples(
+        self,
+        subset: Subset,
+        ids: Sequence[str],
+        device: torch.device,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Samples:
+        """Only the images that a training is judged by have a field of view outside of which
+        nothing counts: what is there is to be learnt all the same."""
+        reader = self.reader if subset == "train" else ScoredReader(self.reader)
+        folder = self.settings.cache
+        cache = None if folder is None else Cache(folder, reader, self.settings)
+        return Samples(reader, ids, self.size, device, progress, cache)
 
     def _refuse_held_out(self, files: Sequence[Path]) -> None:
         """Refuse unlabelled images that the run is to be judged by.

@@ -248,6 +248,8 @@ class RetrainStage:
             self._tell_curriculum(epoch, tracker)
         self._schedule.after_epoch(numbers.get(self.settings.training.monitor))
         if epoch == 0:
+            for sentence in self.data.notes:
+                tracker.note(sentence)
             self._warn_of_another_split(tracker)
             self._note_unused_images(tracker)
         draw_retraining(self, epoch, tracker)

@@ -31,7 +31,11 @@ def predictions(
 def case_confusions(
     segmenter: nn.Module, samples: Samples, classes: int, ids: Sequence[str] | None = None
 ) -> Counts:
-    """Confusion matrix of each case, (N, K, K), in the order of the cases."""
+    """Confusion matrix of each case, (N, K, K), in the order of the cases.
+
+    Pixels of unknown class are in none. A field of view is not known here: `nas.evaluate`, which
+    reads it, leaves out what is beyond it too.
+    """
     parts = [
         confusion_matrices(found.cpu().numpy(), batch.labels.cpu().numpy(), classes)
         for batch, found in predictions(segmenter, samples, ids)

@@ -283,6 +283,8 @@ class SearchStage:
         self._stable_epochs = self._stable_epochs + 1 if same else 0
 
         if epoch == 0:
+            for sentence in self.data.notes:
+                tracker.note(sentence)
             self._note_divided_groups(tracker)
         self._judge_second_order(tracker)
         draw_search(self, epoch, tracker)

@@ -1,17 +1,24 @@
-"""Cases in memory at the size of the network, and the batches drawn from them."""
+"""Cases at hand at the size of the network, and the batches drawn from them."""
 
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch.nn import functional
 
+from nas.data.cache import Cache
 from nas.data.cases import Reader
+from nas.data.decoded import Decoded, apart, compact, stacked
 from nas.errors import DataError
+
+THREADS = 8
+"""Files that are decoded at once, at most; there is one thread for each core otherwise."""
 
 
 class Batch(NamedTuple):
@@ -52,12 +59,16 @@ def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> torch.Tensor:
 class Samples:
     """The cases of a reader at one size, each decoded once, when it is first wanted.
 
+    They are kept in memory, or, with a cache, mapped from its files where the device is the CPU.
+
     Args:
         reader: where the cases come from.
         ids: the cases to hold.
         size: (height, width) in pixels.
         device: where the tensors are kept.
-        progress: called with (cases decoded so far, cases in all) after each decoding.
+        progress: called with (cases decoded so far, cases in all) after each decoding, in the
+            thread that asked for it.
+        cache: of the reader's cases on disk; None where there is none.
 
     Raises:
         DataError: an id is unknown to the reader.
@@ -70,6 +81,7 @@ class Samples:
         size: tuple[int, int],
         device: torch.device | str = "cpu",
         progress: Callable[[int, int], None] | None = None,
+        cache: Cache | None = None,
     ) -> None:
         known = {case.id: case for case in reader.cases}
         unknown = [case for case in ids if case not in known]
@@ -80,7 +92,8 @@ class Samples:
         self._reader = reader
         self._cases = {case: known[case] for case in ids}
         self._progress = progress
-        self._decoded: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
+        self._cache = cache
+        self._decoded: dict[str, Decoded] = {}
 
     def __len__(self) -> int:
         return len(self._cases)
@@ -91,33 +104,51 @@ class Samples:
         return tuple(self._cases)
 
     def load(self) -> None:
-        """Decode everything that is not decoded yet.
+        """Decode everything that is not decoded yet, several files at once.
+
+        Threads suffice: what decodes and resizes lets go of Python's lock. Of several files that
+        cannot be read, the first one in order is told.
 
         Raises:
             DataError: a file cannot be read.
+            RunError: the cache cannot be written.
         """
-        for case in self._cases:
-            self._get(case)
+        waiting = [case for case in self._cases if case not in self._decoded]
+        if waiting:
+            # Some layouts find their classes by reading every mask: here once, not in all threads.
+            _ = self._reader.classes
+        pool = ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1), "decoding")
+        try:
+            for case, decoded in zip(waiting, pool.map(self._decode, waiting), strict=True):
+                self._keep(case, decoded)
+        finally:
+            pool.shutdown(cancel_futures=True)
 
     def batch(self, ids: Sequence[str]) -> Batch:
         """The named cases as one batch.
 
         Raises:
             DataError: a file cannot be read.
+            RunError: the cache cannot be written.
         """
-        pairs = [self._get(case) for case in ids]
-        images = torch.stack([image for image, _ in pairs])
-        labels = torch.stack([label for _, label in pairs]).long()
-        return Batch(images, labels, tuple(ids))
+        for case in ids:
+            if case not in self._decoded:
+                self._keep(case, self._decode(case))
+        decoded = [self._decoded[case] for case in ids]
+        labels = torch.stack([each.mask for each in decoded]).long()
+        return Batch(stacked([each.pixels for each in decoded]), labels, tuple(ids))
 
-    def _get(self, case: str) -> tuple[torch.Tensor, torch.Tensor]:
-        if case not in self._decoded:
-            self._decoded[case] = self._decode(case)
-            if self._progress is not None:
-                self._progress(len(self._decoded), len(self._cases))
-        return self._decoded[case]
+    def _keep(self, case: str, decoded: Decoded) -> None:
+        self._decoded[case] = decoded.to(self.device)
+        if self._progress is not None:
+            self._progress(len(self._decoded), len(self._cases))
 
-    def _decode(self, case: str) -> tuple[torch.Tensor, torch.Tensor]:
+    def _decode(self, case: str) -> Decoded:
+        if self._cache is None:
+            return apart(self._read(case))
+        return self._cache.fetch(self._cases[case], self.size, lambda: self._read(case))
+
+    def _read(self, case: str) -> Decoded:
         image = self._reader.read_image(self._cases[case])
         mask = self._reader.read_mask(self._cases[case])
         if image.shape[1:] != mask.shape:
@@ -125,8 +156,7 @@ class Samples:
                 f"The image of {case} is {image.shape[1]}x{image.shape[2]} and its mask "
                 f"{mask.shape[0]}x{mask.shape[1]} (height x width): both need one size."
             )
-        pixels = resize_image(image, self.size).to(self.device)
-        return pixels, resize_mask(mask, self.size).to(self.device)
+        return Decoded(compact(resize_image(image, self.size)), resize_mask(mask, self.size))
 
 
 class Shuffled:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from nas.data.cases import Case, Reader, Subset
+from nas.data.cases import Case, Reader
+from nas.data.delegating import DelegatingReader
 from nas.errors import UsageError
 from nas.settings import DataSettings
 
@@ -17,50 +17,15 @@ COLOURS = ("red", "green", "blue")
 
 
 @dataclass(frozen=True)
-class PreprocessedReader:
+class PreprocessedReader(DelegatingReader):
     """The cases of a reader, with their images preprocessed. See :func:`preprocessed`."""
 
-    reader: Reader
     settings: DataSettings
-
-    @property
-    def name(self) -> str:
-        """Name of the layout."""
-        return self.reader.name
 
     @property
     def channels(self) -> int:
         """Channels of every image that is read."""
         return self.reader.channels if self.settings.image_channel == "all" else 1
-
-    @property
-    def cases(self) -> tuple[Case, ...]:
-        """The cases that fit, in natural order of their ids."""
-        return self.reader.cases
-
-    @property
-    def lists(self) -> Mapping[Subset, tuple[str, ...]] | None:
-        """Case ids of a split that came with the data, or None."""
-        return self.reader.lists
-
-    @property
-    def problems(self) -> tuple[str, ...]:
-        """Sentences that say what is wrong with the layout."""
-        return self.reader.problems
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """Sentences worth knowing."""
-        return self.reader.notes
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Names of the classes, background first.
-
-        Raises:
-            DataError: the masks hold other values than expected.
-        """
-        return self.reader.classes
 
     def read_image(self, case: Case) -> np.ndarray:
         """(C, H, W) float32 in [0, 1] at stored size, preprocessed.
@@ -70,38 +35,6 @@ class PreprocessedReader:
             UsageError: the image is smaller than the number of tiles.
         """
         return preprocess_image(self.reader.read_image(case), self.settings)
-
-    def read_mask(self, case: Case) -> np.ndarray:
-        """(H, W) uint8 class indices.
-
-        Raises:
-            DataError: the file is missing, damaged, or holds unknown values; it names the file.
-        """
-        return self.reader.read_mask(case)
-
-    def read_instances(self, case: Case) -> np.ndarray | None:
-        """(H, W) int32 numbers of objects; None where objects are not told apart.
-
-        Raises:
-            DataError: the file is missing or damaged; it names the file.
-        """
-        return self.reader.read_instances(case)
-
-    def read_field_of_view(self, case: Case) -> np.ndarray | None:
-        """(H, W) bool, the pixels that count in a score; None where all do.
-
-        Raises:
-            DataError: the file is missing or damaged; it names the file.
-        """
-        return self.reader.read_field_of_view(case)
-
-    def describe(self, case: Case) -> str:
-        """How the image is stored.
-
-        Raises:
-            DataError: the file is missing or is no image; it names the file.
-        """
-        return self.reader.describe(case)
 
 
 def preprocessed(reader: Reader, settings: DataSettings) -> Reader:

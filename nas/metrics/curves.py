@@ -3,16 +3,19 @@
 Exact: every distinct score is a threshold, and pixels of equal score pass it together. Arrays are
 taken as one set of pixels whatever their shape, so that several images are pooled; `per_image`
 takes them one by one.
+
+Where all pixels of a set are too many to hold, `thresholds` reduces an image to its distinct
+scores, `merged` puts images together, and `areas_of` gives what the pixels themselves would give.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from nas.metrics.semantic import Values
 
@@ -26,11 +29,21 @@ class Area(Protocol):
         """The area, NaN where it is undefined."""
 
 
-class _Counts(NamedTuple):
-    """Weights of the pixels that pass each threshold, the highest threshold first."""
+class Thresholds(NamedTuple):
+    """The distinct scores of some pixels and how much weight has each, (T,), the highest first."""
 
+    scores: NDArray[np.floating]
     hits: Values
+    """Weight of the pixels of the class with this score."""
     false_alarms: Values
+    """Weight of the other pixels with this score."""
+
+
+class CurveAreas(NamedTuple):
+    """Both areas of the same pixels, NaN where undefined."""
+
+    roc_auc: float
+    average_precision: float
 
 
 def roc_curve(
@@ -53,8 +66,7 @@ def roc_curve(
         ValueError: shapes differ, a score is not finite, the truth has other values than 0 and 1,
             or a weight is negative or not finite.
     """
-    counts = _count(scores, truth, weights)
-    return _rate(counts.false_alarms), _rate(counts.hits)
+    return roc_curve_of(thresholds(scores, truth, weights))
 
 
 def roc_auc(scores: ArrayLike, truth: ArrayLike, weights: ArrayLike | None = None) -> float:
@@ -68,11 +80,7 @@ def roc_auc(scores: ArrayLike, truth: ArrayLike, weights: ArrayLike | None = Non
     Returns:
         In [0, 1]; NaN where the pixels that count are of one kind.
     """
-    false_positive_rate, true_positive_rate = roc_curve(scores, truth, weights)
-    if len(true_positive_rate) == 1:
-        return math.nan
-    heights = (true_positive_rate[1:] + true_positive_rate[:-1]) / 2
-    return float(np.sum(np.diff(false_positive_rate) * heights))
+    return areas_of(thresholds(scores, truth, weights)).roc_auc
 
 
 def average_precision(
@@ -88,11 +96,7 @@ def average_precision(
     Returns:
         In [0, 1]; NaN where no pixel of the class counts.
     """
-    counts = _count(scores, truth, weights)
-    if not counts.hits[-1]:
-        return math.nan
-    precision = counts.hits[1:] / (counts.hits + counts.false_alarms)[1:]
-    return float(np.sum(np.diff(_rate(counts.hits)) * precision))
+    return areas_of(thresholds(scores, truth, weights)).average_precision
 
 
 def per_image(
@@ -121,8 +125,12 @@ def per_image(
     return np.array([area(one, other, weight) for one, other, weight in triples])
 
 
-def _count(scores: ArrayLike, truth: ArrayLike, weights: ArrayLike | None) -> _Counts:
-    values, true = np.asarray(scores, np.float64), np.asarray(truth)
+def thresholds(scores: ArrayLike, truth: ArrayLike, weights: ArrayLike | None = None) -> Thresholds:
+    """The distinct scores of an image; they keep their type, such as float32.
+
+    Args and errors as `roc_curve`.
+    """
+    values, true = np.asarray(scores), np.asarray(truth)
     counting = np.ones(values.shape) if weights is None else np.asarray(weights, np.float64)
     if not values.shape == true.shape == counting.shape:
         raise ValueError(
@@ -132,17 +140,47 @@ def _count(scores: ArrayLike, truth: ArrayLike, weights: ArrayLike | None) -> _C
     kept = counting != 0
     values, true, counting = values[kept], true[kept], counting[kept]
     _check(values, true, counting)
-    order = np.argsort(-values, kind="stable")
-    values, true, counting = values[order], true[order], counting[order]
-    last_of_equals = np.append(np.flatnonzero(np.diff(values)), np.arange(len(values))[-1:])
-
-    def passing(kind: np.ndarray) -> Values:
-        return np.append(0.0, np.cumsum(counting * kind)[last_of_equals])
-
-    return _Counts(passing(true == 1), passing(true == 0))
+    return _distinct(values, counting * (true == 1), counting * (true == 0))
 
 
-def _check(scores: Values, truth: np.ndarray, weights: Values) -> None:
+def merged(images: Sequence[Thresholds]) -> Thresholds:
+    """The thresholds of the pixels of several images together, one or more."""
+    return _distinct(*(np.concatenate(parts) for parts in zip(*images, strict=True)))
+
+
+def roc_curve_of(found: Thresholds) -> tuple[Values, Values]:
+    """`roc_curve` of the pixels that the thresholds stand for."""
+    return _rate(_passing(found.false_alarms)), _rate(_passing(found.hits))
+
+
+def areas_of(found: Thresholds) -> CurveAreas:
+    """`roc_auc` and `average_precision` of the pixels that the thresholds stand for."""
+    hits, false_alarms = _passing(found.hits), _passing(found.false_alarms)
+    if not hits[-1]:
+        return CurveAreas(math.nan, math.nan)
+    true_positive_rate = _rate(hits)
+    precision = hits[1:] / (hits + false_alarms)[1:]
+    heights = (true_positive_rate[1:] + true_positive_rate[:-1]) / 2
+    return CurveAreas(
+        roc_auc=float(np.sum(np.diff(_rate(false_alarms)) * heights)),
+        average_precision=float(np.sum(np.diff(true_positive_rate) * precision)),
+    )
+
+
+def _distinct(scores: NDArray[np.floating], hits: Values, false_alarms: Values) -> Thresholds:
+    values, place = np.unique(scores, return_inverse=True)
+    summed = np.zeros((2, len(values)))
+    for row, weights in zip(summed, (hits, false_alarms), strict=True):
+        row[:] = np.bincount(place, weights, len(values))
+    return Thresholds(values[::-1], *summed[:, ::-1])
+
+
+def _passing(weights: Values) -> Values:
+    """Weight of what passes no threshold, the highest, the two highest, and so on, (T + 1,)."""
+    return np.append(0.0, np.cumsum(weights))
+
+
+def _check(scores: np.ndarray, truth: np.ndarray, weights: Values) -> None:
     if not np.isfinite(scores).all():
         raise ValueError("scores must be finite")
     if not np.isin(truth, (0, 1)).all():

@@ -6,7 +6,7 @@ Each measure is defined in its own module: `nas.metrics.glas`, `aji`, `panoptic`
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -25,8 +25,6 @@ from nas.metrics.panoptic import (
 )
 from nas.metrics.pooling import TallyMeasure, mean_per_image, pooled
 from nas.metrics.semantic import Counts, Values
-
-Pair = tuple[ArrayLike, ArrayLike]
 
 
 class ObjectMeasures(Struct, frozen=True, kw_only=True):
@@ -77,7 +75,7 @@ class ObjectScores(Struct, frozen=True, kw_only=True):
     per_image: ObjectMeasures
 
 
-class _Tally(NamedTuple):
+class ObjectTally(NamedTuple):
     """What one image adds to each measure, or a stack over images of it."""
 
     detections: Counts
@@ -123,18 +121,31 @@ def instances(classes: ArrayLike, smallest: int = 0) -> NDArray[np.int64]:
     return np.where(kept, np.cumsum(kept), 0).astype(np.int64)[regions]
 
 
-def score_objects(pairs: Iterable[Pair]) -> ObjectScores:
-    """All measures of the objects of a set of images.
+def tally_objects(prediction: ArrayLike, truth: ArrayLike) -> ObjectTally:
+    """Compare the objects of one image.
 
     Args:
-        pairs: for each image the predicted and the true instance image, of the same shape: integer
-            labels, 0 for the background. Images are taken one by one and not kept.
+        prediction: predicted instance image, integers, 0 for the background.
+        truth: true instance image of the same shape.
 
     Raises:
-        ValueError: the shapes of a pair differ, or labels are not integers or negative.
+        ValueError: the shapes differ, or labels are not integers or negative.
     """
-    tallies = [_tally(prediction, truth) for prediction, truth in pairs]
-    stacks = _Tally(
+    overlaps = find_overlaps(prediction, truth)
+    return ObjectTally(
+        detections=detections(overlaps),
+        dice=dice_sums(overlaps),
+        hausdorff=hausdorff_sums(overlaps),
+        aji=aji_sums(overlaps),
+        panoptic=panoptic_sums(overlaps),
+        seg=seg_sums(overlaps),
+        objects=np.array([len(overlaps.predicted.labels), len(overlaps.true.labels)]),
+    )
+
+
+def score_objects(tallies: Sequence[ObjectTally]) -> ObjectScores:
+    """All measures of the objects of a set of images, from the tally of each (`tally_objects`)."""
+    stacks = ObjectTally(
         *(
             np.reshape([tally[index] for tally in tallies], (len(tallies), length))
             for index, length in enumerate(_LENGTHS)
@@ -147,12 +158,8 @@ def score_objects(pairs: Iterable[Pair]) -> ObjectScores:
     )
 
 
-def case_objects(prediction: ArrayLike, truth: ArrayLike) -> dict[str, float]:
-    """The measures of one image and its numbers of objects, by name; NaN where undefined.
-
-    Args and errors as `score_objects`.
-    """
-    tally = _tally(prediction, truth)
+def case_objects(tally: ObjectTally) -> dict[str, float]:
+    """The measures of one image and its numbers of objects, by name; NaN where undefined."""
     values = {name: float(measure(part)) for name, measure, part in _parts(tally)}
     predicted, true = tally.objects
     return values | {
@@ -163,20 +170,7 @@ def case_objects(prediction: ArrayLike, truth: ArrayLike) -> dict[str, float]:
     }
 
 
-def _tally(prediction: ArrayLike, truth: ArrayLike) -> _Tally:
-    overlaps = find_overlaps(prediction, truth)
-    return _Tally(
-        detections=detections(overlaps),
-        dice=dice_sums(overlaps),
-        hausdorff=hausdorff_sums(overlaps),
-        aji=aji_sums(overlaps),
-        panoptic=panoptic_sums(overlaps),
-        seg=seg_sums(overlaps),
-        objects=np.array([len(overlaps.predicted.labels), len(overlaps.true.labels)]),
-    )
-
-
-def _parts(tally: _Tally) -> list[tuple[str, TallyMeasure, Values | Counts]]:
+def _parts(tally: ObjectTally) -> list[tuple[str, TallyMeasure, Values | Counts]]:
     """Name, measure and what it measures, for each field of `ObjectMeasures`."""
     return [
         ("f1", object_f1, tally.detections),
@@ -190,12 +184,14 @@ def _parts(tally: _Tally) -> list[tuple[str, TallyMeasure, Values | Counts]]:
     ]
 
 
-def _measures(way: Callable[[TallyMeasure, ArrayLike], float], stacks: _Tally) -> ObjectMeasures:
+def _measures(
+    way: Callable[[TallyMeasure, ArrayLike], float], stacks: ObjectTally
+) -> ObjectMeasures:
     values = {name: _optional(way(measure, part)) for name, measure, part in _parts(stacks)}
     return ObjectMeasures(**values)
 
 
-def _counts(stacks: _Tally) -> ObjectCounts:
+def _counts(stacks: ObjectTally) -> ObjectCounts:
     predicted, true = stacks.objects.T
     return ObjectCounts(
         images=len(stacks.objects),

@@ -8,6 +8,9 @@ A score whose denominator is zero is undefined and NaN: IoU and Dice of a class 
 the truth nor the prediction, precision of a class that is not predicted, recall of a class that is
 not in the truth. Means leave undefined scores out; the mean of nothing is NaN. A class that is
 predicted but not in the truth, or the reverse, has an IoU and a Dice of 0, which count.
+
+Pixels whose class in the truth is `UNKNOWN` are in no matrix: whatever is predicted there is
+neither right nor wrong.
 """
 
 from __future__ import annotations
@@ -19,6 +22,8 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import ArrayLike, NDArray
 
+from nas.data.cases import UNKNOWN
+
 Counts = NDArray[np.int64]
 Values = NDArray[np.float64]
 
@@ -28,37 +33,40 @@ def confusion_matrix(prediction: ArrayLike, truth: ArrayLike, classes: int) -> C
 
     Args:
         prediction: integers in 0..classes-1, any shape; an array or a tensor on the CPU.
-        truth: the same.
-        classes: number K of classes.
+        truth: the same, or `UNKNOWN` at pixels that are not counted.
+        classes: number K of classes, at most `UNKNOWN`.
 
     Returns:
         (K, K), rows for the truth, columns for the prediction.
 
     Raises:
-        ValueError: shapes differ, or a value is no class.
+        ValueError: shapes differ, a value is no class, or there are too many classes.
     """
-    predicted, true = _labels(prediction, classes), _labels(truth, classes)
+    if classes > UNKNOWN:
+        raise ValueError(f"{classes} classes are more than {UNKNOWN}, the label of unknown pixels")
+    predicted, true = _labels(prediction, classes), np.asarray(truth)
     if predicted.shape != true.shape:
         raise ValueError(
             f"prediction and truth differ in shape: {predicted.shape} and {true.shape}"
         )
-    pairs = classes * true.ravel() + predicted.ravel()
+    known = true != UNKNOWN
+    pairs = classes * _labels(true[known], classes) + predicted[known]
     return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
 
 
 def confusion_matrices(predictions: ArrayLike, truths: ArrayLike, classes: int) -> Counts:
-    """One confusion matrix per image of a batch.
+    """One confusion matrix per image of a batch, as `confusion_matrix` counts them.
 
     Args:
         predictions: (N, H, W) integers in 0..classes-1.
-        truths: the same.
-        classes: number K of classes.
+        truths: the same, or `UNKNOWN` at pixels that are not counted.
+        classes: number K of classes, at most `UNKNOWN`.
 
     Returns:
         (N, K, K), rows for the truth, columns for the prediction.
 
     Raises:
-        ValueError: shapes differ, or a value is no class.
+        ValueError: shapes differ, a value is no class, or there are too many classes.
     """
     predicted, true = np.asarray(predictions), np.asarray(truths)
     if len(predicted) != len(true):

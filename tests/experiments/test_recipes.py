@@ -6,11 +6,14 @@ import importlib
 import json
 import sys
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import tomli_w
 
 from nas.cli.common import with_variants
+from nas.data.synthesis.table import synthesize
 from nas.retrain import check_settings
 from nas.runs import to_settings
 from nas.settings import RetrainSettings, SearchSettings
@@ -97,6 +100,53 @@ def test_every_row_trains_and_evaluates_at_its_smallest(
     assert run("evaluate", folder, "--split", "train") == 0
     scores = json.loads((folder / "evaluation" / "train" / "scores.json").read_text())
     assert 0 <= scores["pooled"]["iou"]["mean"] <= 1
+
+
+SYNTHESIZED = {"glas": (165, 64), "drive": (8, 64), "cxseg": (60, 64), "folder": (10, 64)}
+"""Cases and side of the generated files of each layout; the split of GlaS names all of its own."""
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The folder with generated files of a layout, written when it is first asked for."""
+    root = tmp_path_factory.mktemp("layouts")
+
+    def of(layout: str) -> Path:
+        if not (root / layout).exists():
+            cases, side = SYNTHESIZED[layout]
+            synthesize(layout, root / layout, cases, 0, (side, side))
+        return root / layout
+
+    return of
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in RECIPES if 'dataset = "jsrt"' not in path.read_text()], ids=name_of
+)
+def test_a_recipe_reads_files_in_the_form_of_its_own_data(
+    path: Path, files: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """The smoke size on generated files of the official layout, in place of the phantom."""
+    tables = tomllib.loads(path.read_text())
+    own = tables["data"]["dataset"]
+    recipe = with_variants(tables, ["smoke"], path)
+    small = ("image_size", "unlabelled_images")
+    kept = {name: value for name, value in recipe["data"].items() if name in small}
+    recipe["data"] = tables["data"] | kept
+    for name in ("train_images", "val_images"):
+        recipe["data"].pop(name, None)
+    recipe["data"]["data_root"] = str(files(own))
+    if own == "glas":
+        recipe["data"]["split"] = str(EXPERIMENTS / "nelson2022" / "glas_split.json")
+    config = tmp_path / "recipe.toml"
+    config.write_text(tomli_w.dumps(recipe))
+    named = () if retrained(config, []).adversary.discriminator else ("--discriminator", "none")
+    folder = tmp_path / "run"
+    options = ("--config", config, "--device", "cpu", "--run-dir", folder)
+    assert run("retrain", *options, *named) == 0
+    assert run("evaluate", folder, "--split", "test") == 0
+    if own == "glas":
+        assert "The split divides" in (folder / "notes.txt").read_text()
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=name_of)

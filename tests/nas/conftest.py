@@ -25,6 +25,7 @@ class Discs:
     name: str = "discs"
     classes: tuple[str, ...] = ("background", "disc")
     problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     lists: Mapping[Subset, tuple[str, ...]] | None = None
 
     def read_image(self, case: Case) -> np.ndarray:
@@ -39,6 +40,12 @@ class Discs:
         y, x, radius = rng.integers(8, 20, 3) + (4, 4, -3)
         rows, columns = np.mgrid[:SIZE, :SIZE]
         return ((rows - y) ** 2 + (columns - x) ** 2 < radius**2).astype(np.uint8)
+
+    def read_instances(self, case: Case) -> None:
+        """There is one disc alone."""
+
+    def read_field_of_view(self, case: Case) -> None:
+        """All pixels count."""
 
     def describe(self, case: Case) -> str:
         """How the image comes about."""

@@ -19,6 +19,7 @@ from nas.illustration import (
     draw_curves,
     is_drawn,
 )
+from nas.pictures import LINE
 from nas.preparation import Data
 from nas.runs import RunFolder
 from search_spaces import genotypes
@@ -69,6 +70,21 @@ def test_a_row_shows_truth_and_prediction(discs: Callable[..., Data]) -> None:
     third = right.shape[1] // 3
     assert np.array_equal(right[:, :third], wrong[:, :third])
     assert not np.array_equal(right[:, -third:], wrong[:, -third:])
+
+
+def test_a_row_scores_what_is_known(discs: Callable[..., Data]) -> None:
+    """Wrong everywhere but where the truth is said: the row says that the IoU is 1."""
+    data = discs()
+    case = data.reader.cases[0]
+    image, truth = data.reader.read_image(case), data.reader.read_mask(case)
+    known = np.zeros_like(truth, dtype=bool)
+    known[:, :16] = True
+    partly = case_row("a", image, np.where(known, truth, 255), np.where(known, truth, 1 - truth), 2)
+    right = case_row("a", image, truth, truth, 2)
+    third = right.shape[1] // 3
+    title = slice(0, LINE)
+    assert np.array_equal(partly[title, -third:], right[title, -third:])
+    assert not np.array_equal(partly[title, third:-third], right[title, third:-third])
 
 
 def test_curves_are_drawn_from_the_records(tmp_path: Path) -> None:

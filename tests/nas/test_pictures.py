@@ -44,9 +44,19 @@ def test_colour_image_keeps_the_order_of_its_channels() -> None:
     assert picture[1, 2].tolist() == [255, 0, 51]
 
 
-def test_refuses_two_channels() -> None:
+@pytest.mark.parametrize("channels", [2, 4, 7])
+def test_images_that_are_no_colours_show_their_first_channel(channels: int) -> None:
+    image = np.full((channels, 2, 3), 0.9, np.float32)
+    image[0] = 0.2
+    assert (grey_or_colour(image) == 51).all()
+    row = panels(image, {"truth": np.zeros((2, 3), int)}, 2, side=9)
+    assert (row[LINE:, :9] == 51).all()
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (0, 4, 4)])
+def test_refuses_what_is_no_image(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="expected"):
-        grey_or_colour(np.zeros((2, 4, 4)))
+        grey_or_colour(np.zeros(shape))
 
 
 def test_contours_are_the_rim_of_objects() -> None:
@@ -72,6 +82,15 @@ def test_overlay_mixes_inside_and_covers_on_the_rim() -> None:
     assert drawn[1, 1].tolist() == [200, 0, 50]
     assert drawn[3, 3].tolist() == [125, 75, 88]
     assert (picture == 100).all()
+
+
+def test_what_is_unknown_is_grey() -> None:
+    labels = np.zeros((7, 7), np.uint8)
+    labels[1:6, 1:6] = 255
+    drawn = overlay(np.full((7, 7, 3), 8, np.uint8), labels, class_colours(2), fill=0.5)
+    assert drawn[0, 0].tolist() == [8, 8, 8]
+    assert drawn[1, 1].tolist() == [128, 128, 128]
+    assert drawn[3, 3].tolist() == [68, 68, 68]
 
 
 def test_panels_show_image_truth_and_prediction_side_by_side() -> None:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from torch import nn
 
-from nas.data.cases import Case
+from nas.data.cases import UNKNOWN, Case
+from nas.data.delegating import DelegatingReader
 from nas.data.splits import Split, save_split
 from nas.errors import DataError, UsageError
 from nas.preparation import Data, changes, describe, new_segmenter, open_data, record_data, rehearse
@@ -179,3 +181,52 @@ def test_unlabelled_images_that_the_run_is_judged_by_are_refused(tmp_path: Path)
     for case in (*data.split.val, *data.split.test):
         (tmp_path / "images" / f"{case}.png").rename(tmp_path / f"{case}.png")
     assert len(data.unlabelled(CPU).images) == 2
+
+
+def test_what_is_cached_is_what_is_read(tmp_path: Path) -> None:
+    plain = open_data(PHANTOM)
+    settings = msgspec.structs.replace(PHANTOM, cache=tmp_path / "cache")
+    expected = plain.loaded("train", CPU).batch(plain.split.train)
+    for _ in range(2):
+        found = open_data(settings).loaded("train", CPU).batch(plain.split.train)
+        assert torch.equal(found.images, expected.images)
+        assert torch.equal(found.labels, expected.labels)
+    entries = [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+    assert len(entries) == 3
+    open_data(settings).samples("val", CPU).load()
+    assert len([path for path in (tmp_path / "cache").rglob("*") if path.is_file()]) == 4
+
+
+def test_a_divided_group_is_worth_a_note(discs: Callable[..., Data]) -> None:
+    data = discs()
+    assert data.notes == ()
+    cases = tuple(replace(case, group="g") for case in data.reader.cases)
+    (note,) = with_reader(data, cases=cases).notes
+    assert note.startswith("The split divides 1 of 1 groups")
+
+
+@dataclass(frozen=True)
+class UpperHalf(DelegatingReader):
+    """A field of view: the upper half of every image."""
+
+    def read_field_of_view(self, case: Case) -> np.ndarray:
+        view = np.zeros((32, 32), dtype=bool)
+        view[:16] = True
+        return view
+
+
+def test_outside_the_field_of_view_is_learnt_and_not_scored(
+    discs: Callable[..., Data], tmp_path: Path
+) -> None:
+    whole = discs()
+    settings = DataSettings(cache=tmp_path)
+    data = replace(whole, reader=UpperHalf(whole.reader), settings=settings)
+    for subset in ("train", "val"):
+        ids = data.split.subset(subset)
+        expected = whole.loaded(subset, CPU).batch(ids).labels
+        found = data.loaded(subset, CPU).batch(ids).labels
+        assert torch.equal(found[:, :16], expected[:, :16])
+        if subset == "train":
+            assert torch.equal(found[:, 16:], expected[:, 16:])
+        else:
+            assert (found[:, 16:] == UNKNOWN).all()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from nas.data.batches import Batch, Samples
+from nas.data.cases import UNKNOWN
 from nas.preparation import Data
 from nas.scoring import case_confusions, predictions, score_segmenter, validate, validation_loss
 
@@ -70,6 +72,25 @@ def test_confusions_count_every_pixel_of_each_case(samples: Samples) -> None:
         assert np.array_equal(perfect[case], [[rest, 0], [0, disc]])
         assert sorted(empty[case].ravel()) == sorted([rest, disc, 0, 0])
         assert empty[case].trace() == rest
+
+
+def test_pixels_of_unknown_class_do_not_count(samples: Samples) -> None:
+    """With the right half unknown, what is said of it changes nothing."""
+    real = samples.batch
+
+    def half_known(ids: Sequence[str]) -> Batch:
+        batch = real(ids)
+        labels = batch.labels.clone()
+        labels[:, :, 16:] = UNKNOWN
+        return batch._replace(labels=labels)
+
+    with patch.object(samples, "batch", half_known):
+        found = case_confusions(Nothing(), samples, 2)
+        scores = score_segmenter(Nothing(), samples, ("background", "disc"))
+    discs = real(samples.ids).labels[:, :, :16].sum((1, 2))
+    for confusion, disc in zip(found, discs.tolist(), strict=True):
+        assert confusion.tolist() == [[32 * 16 - disc, 0], [disc, 0]]
+    assert scores.pooled.pixel_accuracy == pytest.approx(1 - discs.sum().item() / (5 * 32 * 16))
 
 
 def test_scores_of_some_cases(samples: Samples) -> None:

@@ -23,10 +23,28 @@ def test_it_prints_a_table_and_writes_files(
     assert f"2 {subset} images" in " ".join(result.out.split())
     assert f"Next: nas-predict {path}" in result.out
     out = path / "evaluation" / subset
-    assert sorted(each.name for each in out.iterdir()) == ["cases.csv", "cases.png", "scores.json"]
+    assert sorted(each.name for each in out.iterdir()) == [
+        *("cases.csv", "cases.png", "scores.json", "summary.json")
+    ]
     assert len(list(csv.DictReader((out / "cases.csv").open()))) == 2
     mean = json.loads((out / "scores.json").read_text())["pooled"]["iou"]["mean"]
     assert f"{100 * mean:.1f}" in result.out
+    text = " ".join(result.out.split())
+    for words in ("at 32x32 pixels", "bootstrap over 2 images", "HD95", "calibration error"):
+        assert words in text
+    summary = json.loads((out / "summary.json").read_text())
+    assert len(summary["metric_per_case"]) == 2
+    assert Path(summary["metric_per_case"][0]["reference_file"]).exists()
+
+
+def test_at_stored_size(command: Command, copied: Callable[[str], Path]) -> None:
+    path = copied("retrain")
+    result = command("evaluate", path, "--device", "cpu", "--at", "stored")
+    assert result.code == 0, result
+    assert "2 test images at stored size" in " ".join(result.out.split())
+    rows = list(csv.DictReader((path / "evaluation" / "test_stored" / "cases.csv").open()))
+    assert {row["height"] for row in rows} == {"40"}
+    assert not (path / "evaluation" / "test").exists()
 
 
 def test_curves_on_demand(command: Command, copied: Callable[[str], Path]) -> None:

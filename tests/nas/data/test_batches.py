@@ -1,3 +1,10 @@
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -193,3 +200,127 @@ def test_damage_behind_the_header_is_told_when_it_is_read(
     reader = open_reader(options)
     with pytest.raises(DataError, match=r"case2\.png is damaged"):
         Samples(reader, ["case1", "case2"], (32, 32)).load()
+
+
+class _Slow(_Numbers):
+    """Later images are read faster; those of some numbers cannot be read at all."""
+
+    def __init__(self, count: int, damaged: tuple[int, ...] = ()) -> None:
+        super().__init__(count)
+        self.damaged = damaged
+        self.threads: set[int] = set()
+
+    def read_image(self, case: object) -> np.ndarray:
+        number: int = case.image  # type: ignore[attr-defined]
+        self.threads.add(threading.get_ident())
+        time.sleep(0.002 * (len(self.cases) - number))
+        if number in self.damaged:
+            raise DataError(f"image {number} is damaged")
+        return super().read_image(case)
+
+
+def test_decoding_in_threads_keeps_cases_with_their_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    reader = _Slow(20)
+    told: list[tuple[int, int, int]] = []
+    samples = Samples(
+        reader,
+        [case.id for case in reader.cases],
+        (4, 5),
+        progress=lambda done, total: told.append((done, total, threading.get_ident())),
+    )
+    samples.load()
+    assert len(reader.threads) > 1 and reader.reads == 20
+    assert told == [(n, 20, threading.get_ident()) for n in range(1, 21)]
+    np.testing.assert_allclose(
+        samples.batch(samples.ids).images[:, 0, 0, 0], np.arange(20) / 100, atol=1e-6
+    )
+
+
+def test_of_several_damaged_files_the_first_in_order_is_told_and_reading_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    before = threading.active_count()
+    for _ in range(3):
+        reader = _Slow(60, damaged=(3, 4, 5))
+        samples = Samples(reader, [case.id for case in reader.cases], (4, 5))
+        with pytest.raises(DataError, match="image 3 is damaged"):
+            samples.load()
+        assert reader.reads < 30
+        assert threading.active_count() == before
+
+
+def test_what_the_progress_raises_ends_the_reading_at_once() -> None:
+    def progress(done: int, total: int) -> None:
+        if done == 2:
+            raise RuntimeError("the terminal is gone")
+
+    reader, before = _Slow(60), threading.active_count()
+    samples = Samples(reader, [case.id for case in reader.cases], (4, 5), progress=progress)
+    with pytest.raises(RuntimeError, match="the terminal is gone"):
+        samples.load()
+    assert reader.reads < 30 and threading.active_count() == before
+
+
+def test_classes_that_a_reader_has_to_look_for_are_looked_for_once() -> None:
+    class Looking(_Slow):
+        looked = 0
+
+        @property
+        def classes(self) -> tuple[str, ...]:
+            assert threading.current_thread() is threading.main_thread() and not self.reads
+            self.looked += 1
+            return ("background", "object")
+
+    reader = Looking(5)
+    Samples(reader, [case.id for case in reader.cases], (4, 5)).load()
+    assert reader.looked == 1
+
+
+def test_an_interruption_ends_the_reading_at_once_and_leaves_no_thread(tmp_path: Path) -> None:
+    script = tmp_path / "load.py"
+    script.write_text(
+        "import threading, time\n"
+        "import numpy as np\n"
+        "from nas.data.batches import Samples\n"
+        "from nas.data.cases import Case\n"
+        "class Reader:\n"
+        "    classes = ('background', 'object')\n"
+        "    cases = tuple(Case(str(n), n, n) for n in range(1000))\n"
+        "    def read_image(self, case):\n"
+        "        print('reading', flush=True)\n"
+        "        time.sleep(0.1)\n"
+        "        return np.zeros((1, 4, 4), np.float32)\n"
+        "    def read_mask(self, case):\n"
+        "        return np.zeros((4, 4), np.uint8)\n"
+        "try:\n"
+        "    Samples(Reader(), [case.id for case in Reader.cases], (4, 4)).load()\n"
+        "except KeyboardInterrupt:\n"
+        "    print('interrupted', threading.active_count(), flush=True)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, str(script)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={"PYTHONPATH": str(Path(__file__).parents[3]), "OMP_NUM_THREADS": "1"},
+    ) as process:
+        assert process.stdout is not None
+        assert [process.stdout.readline() for _ in range(10)] == ["reading\n"] * 10
+        started = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        told = process.stdout.read()
+        process.wait(timeout=60)
+        assert told.splitlines()[-1] == "interrupted 1"
+        assert time.monotonic() - started < 5 and process.returncode == 0
+
+
+def test_images_of_8_bits_are_held_in_one_byte_and_shown_as_they_are_read(
+    make_folder: Make,
+) -> None:
+    reader = open_reader(make_folder(3))
+    samples = Samples(reader, ["case1"], (40, 48))
+    assert torch.equal(
+        samples.batch(["case1"]).images[0], torch.from_numpy(reader.read_image(reader.cases[0]))
+    )
+    assert samples._decoded["case1"].pixels.dtype == torch.uint8

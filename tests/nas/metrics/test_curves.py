@@ -13,7 +13,17 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.metrics import roc_curve as sklearn_curve
 
-from nas.metrics.curves import average_precision, per_image, roc_auc, roc_curve
+from nas.metrics.curves import (
+    Thresholds,
+    areas_of,
+    average_precision,
+    merged,
+    per_image,
+    roc_auc,
+    roc_curve,
+    roc_curve_of,
+    thresholds,
+)
 from nas.metrics.semantic import mean_defined
 
 PIXELS = st.lists(
@@ -116,3 +126,29 @@ def test_millions_of_pixels_are_counted_exactly() -> None:
     scores, truth = np.arange(count), np.arange(count) % 2
     half = count // 2
     assert roc_auc(scores, truth) == pytest.approx((half + 1) / (2 * half), rel=1e-12)
+
+
+def test_thresholds_are_the_distinct_scores() -> None:
+    scores = np.array([[0.5, 0.25, 0.5], [0.75, 0.5, np.nan]], np.float32)
+    found = thresholds(scores, [[1, 0, 0], [0, 1, 5]], [[1, 1, 1], [2, 1, 0]])
+    assert found.scores.dtype == np.float32
+    assert found.scores.tolist() == [0.75, 0.5, 0.25]
+    assert found.hits.tolist() == [0, 2, 0]
+    assert found.false_alarms.tolist() == [2, 1, 1]
+
+
+@given(pixels=PIXELS)
+@settings(max_examples=25, deadline=None)
+def test_merged_images_are_one(pixels: list[tuple[int, bool, int]]) -> None:
+    scores, truth, image = (np.array(each) for each in zip(*pixels, strict=True))
+    images = [thresholds(scores[image == n], truth[image == n]) for n in set(image.tolist())]
+    whole = thresholds(scores, truth)
+    found = merged(images)
+    assert isinstance(found, Thresholds)
+    for part, expected in zip(found, whole, strict=True):
+        assert part.tolist() == expected.tolist()
+    assert areas_of(found) == pytest.approx(
+        (roc_auc(scores, truth), average_precision(scores, truth)), nan_ok=True
+    )
+    for rates, expected in zip(roc_curve_of(found), roc_curve(scores, truth), strict=True):
+        np.testing.assert_array_equal(rates, expected)

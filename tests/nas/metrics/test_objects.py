@@ -1,5 +1,6 @@
 import json
 import math
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -11,11 +12,21 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from PIL import Image
 
-from nas.metrics.objects import ObjectScores, case_objects, instances, score_objects
+from nas.metrics.objects import (
+    ObjectScores,
+    case_objects,
+    instances,
+    score_objects,
+    tally_objects,
+)
 
 Labels = NDArray[np.int64]
 quick = settings(max_examples=25, deadline=None)
 DATA = Path(__file__).parents[4] / "shared" / "data"
+
+
+def scored(pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> ObjectScores:
+    return score_objects([tally_objects(prediction, truth) for prediction, truth in pairs])
 
 
 def flood(classes: Labels) -> list[set[tuple[int, int]]]:
@@ -93,7 +104,7 @@ EMPTY = row((0, 12)), row((0, 12))
 
 
 def test_scores_by_hand() -> None:
-    found = score_objects([FOUND, MISSED, SPURIOUS, EMPTY])
+    found = scored([FOUND, MISSED, SPURIOUS, EMPTY])
     diagonal = math.hypot(1, 12)
     counts = found.counts
     assert (counts.images, counts.true_objects, counts.predicted_objects) == (4, 3, 3)
@@ -123,28 +134,28 @@ def test_scores_by_hand() -> None:
 
 
 def test_prediction_comes_first() -> None:
-    counts = score_objects([SPURIOUS]).counts
+    counts = scored([SPURIOUS]).counts
     assert (counts.missed_images, counts.spurious_images) == (0, 1)
-    counts = score_objects([SPURIOUS[::-1]]).counts
+    counts = scored([SPURIOUS[::-1]]).counts
     assert (counts.missed_images, counts.spurious_images) == (1, 0)
-    assert score_objects([SPURIOUS]).pooled.seg is None
-    assert score_objects([SPURIOUS[::-1]]).pooled.seg == 0
+    assert scored([SPURIOUS]).pooled.seg is None
+    assert scored([SPURIOUS[::-1]]).pooled.seg == 0
 
 
 def test_detected_without_a_match() -> None:
     """Covered in full, but by an object three times as large."""
     pair = row((1, 9)), row((1, 3), (0, 6))
-    counts = score_objects([pair]).counts
+    counts = scored([pair]).counts
     assert (counts.detected, counts.matched) == (1, 0)
-    case = case_objects(*pair)
+    case = case_objects(tally_objects(*pair))
     assert (case["detected"], case["matched"]) == (1, 0)
 
 
 def test_one_image_is_pooled_as_it_is_per_image_and_as_a_case() -> None:
     for pair in (FOUND, MISSED, SPURIOUS, EMPTY):
-        scores = score_objects([pair])
+        scores = scored([pair])
         assert scores.pooled == scores.per_image
-        case = case_objects(*pair)
+        case = case_objects(tally_objects(*pair))
         for name, value in msgspec.structs.asdict(scores.pooled).items():
             assert case[name] == pytest.approx(math.nan if value is None else value, nan_ok=True)
         assert case["true_objects"] == scores.counts.true_objects
@@ -154,14 +165,14 @@ def test_one_image_is_pooled_as_it_is_per_image_and_as_a_case() -> None:
 
 
 def test_no_images() -> None:
-    found = score_objects([])
+    found = scored([])
     assert found.counts.images == 0
     assert set(msgspec.structs.asdict(found.pooled).values()) == {None}
     assert found.pooled == found.per_image
 
 
 def test_images_are_taken_one_by_one() -> None:
-    assert score_objects(pair for pair in (FOUND, FOUND)).counts.images == 2
+    assert scored([FOUND, FOUND]).counts.images == 2
 
 
 def test_labels_may_be_renamed() -> None:
@@ -172,11 +183,11 @@ def test_labels_may_be_renamed() -> None:
     def renamed(image: Labels) -> Labels:
         return np.append(0, np.sort(names[: image.max()]))[image]
 
-    assert score_objects([(renamed(a), renamed(b)) for a, b in pairs]) == score_objects(pairs)
+    assert scored([(renamed(a), renamed(b)) for a, b in pairs]) == scored(pairs)
 
 
 def test_scores_are_written_as_json() -> None:
-    scores = score_objects([FOUND, EMPTY])
+    scores = scored([FOUND, EMPTY])
     text = msgspec.json.encode(scores)
     assert json.loads(text)["counts"]["empty_images"] == 1
     assert msgspec.json.decode(text, type=ObjectScores) == scores
@@ -191,11 +202,11 @@ def test_cells_against_their_own_truth() -> None:
     truths = [
         np.asarray(Image.open(folder / "instances" / name)).astype(np.int64) for name in names
     ]
-    perfect = score_objects([(truth, truth) for truth in truths])
+    perfect = scored([(truth, truth) for truth in truths])
     assert perfect.counts.true_objects > 20
     assert perfect.pooled.object_hausdorff == 0
     measures = msgspec.structs.asdict(perfect.pooled) | {"object_hausdorff": 1.0}
     assert set(measures.values()) == {1.0}
-    merged = score_objects([(instances(truth > 0), truth) for truth in truths])
+    merged = scored([(instances(truth > 0), truth) for truth in truths])
     assert merged.counts.predicted_objects < merged.counts.true_objects
     assert merged.pooled.aji is not None and merged.pooled.aji < 1

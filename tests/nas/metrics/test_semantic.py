@@ -149,6 +149,30 @@ def test_refuses_what_is_no_labelling(prediction: list[list[float]]) -> None:
         confusion_matrix(prediction, [[0, 1]], 2)
 
 
+@quick
+@given(labels, labels, arrays(np.bool_, (3, 4, 5)))
+def test_unknown_pixels_are_in_no_matrix(
+    prediction: Labels, truth: Labels, known: NDArray[np.bool_]
+) -> None:
+    found = confusion_matrix(prediction, np.where(known, truth, 255).astype(np.uint8), CLASSES)
+    expected = (
+        oracle.confusion_matrix(truth[known], prediction[known], labels=range(CLASSES))
+        if (known.any())
+        else np.zeros((CLASSES, CLASSES))
+    )
+    assert np.array_equal(found, expected)
+    each = confusion_matrices(prediction, np.where(known, truth, 255), CLASSES)
+    assert np.array_equal(each.sum(0), found)
+
+
+def test_unknown_is_no_prediction_and_no_class() -> None:
+    with pytest.raises(ValueError, match="labels must be"):
+        confusion_matrix([[0, 255]], [[0, 255]], 2)
+    with pytest.raises(ValueError, match="256 classes"):
+        confusion_matrix([[0]], [[0]], 256)
+    assert confusion_matrix([[254]], [[254]], 255)[254, 254] == 1
+
+
 def test_refuses_batches_of_different_lengths() -> None:
     with pytest.raises(ValueError, match="do not belong"):
         confusion_matrices([[[0]], [[0]]], [[[0]]], 2)
