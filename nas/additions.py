@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from nas.data.augmentation.pipeline import Augmentation
-from nas.data.augmentation.sample import Sample
+from nas.data.augmentation.stack import Stack
 from nas.data.batches import Batch, stable_seed
 from nas.devices import derived_seed
 from nas.losses.border_weights import border_weights, objects
@@ -24,10 +24,15 @@ class WithBorderWeights:
 
     Args:
         settings: how much a gap counts, and how wide it may be.
+        instances: (H, W) numbers of the objects of a case by its id, or None where they are not
+            told apart; then each connected region is an object.
     """
 
-    def __init__(self, settings: LossSettings) -> None:
+    def __init__(
+        self, settings: LossSettings, instances: Callable[[str], np.ndarray | None]
+    ) -> None:
         self._settings = settings
+        self._instances = instances
         self._known: dict[str, torch.Tensor] = {}
 
     def __call__(self, batch: Batch, epoch: int, step: int) -> Batch:
@@ -37,7 +42,9 @@ class WithBorderWeights:
 
     def _of(self, case: str, labels: torch.Tensor) -> torch.Tensor:
         if case not in self._known:
-            instances = objects(labels.cpu().numpy())
+            instances = self._instances(case)
+            if instances is None:
+                instances = objects(labels.cpu().numpy())
             settings = self._settings
             borders = border_weights(instances, settings.border_weight, settings.border_sigma)
             self._known[case] = torch.from_numpy(1 + borders).to(labels.device)
@@ -104,7 +111,8 @@ def curriculum_begins(epoch: int, curriculum: Curriculum, later: Sequence[str]) 
 class Augmented:
     """Changes every image with its mask and weights, anew for each case and epoch.
 
-    Unlabelled images are changed in the same ways.
+    Unlabelled images are changed in the same ways. How a case is changed does not depend on the
+    others of its batch.
 
     Args:
         augmentation: the changes.
@@ -119,34 +127,20 @@ class Augmented:
 
     def __call__(self, batch: Batch, epoch: int, step: int) -> Batch:
         """The batch, every case of it changed."""
-        samples = []
-        for index, case in enumerate(batch.ids):
-            weights = None if batch.weights is None else batch.weights[index]
-            sample = Sample(batch.images[index], batch.labels[index], weights)
-            samples.append(self._changed(sample, case, epoch))
-        batch = batch._replace(
-            images=torch.stack([sample.image for sample in samples]),
-            labels=torch.stack([sample.labels for sample in samples]),
+        images, labels, weights = self._changed(
+            Stack(batch.images, batch.labels, batch.weights), batch.ids, epoch
         )
-        if batch.weights is not None:
-            weights_of = [sample.weights for sample in samples if sample.weights is not None]
-            batch = batch._replace(weights=torch.stack(weights_of))
-        return batch if batch.unlabelled is None else self._with_unlabelled(batch, epoch, step)
+        assert labels is not None
+        batch = batch._replace(images=images, labels=labels, weights=weights)
+        if batch.unlabelled is None:
+            return batch
+        names = [f"unlabelled {step} {index}" for index in range(len(batch.unlabelled))]
+        unlabelled = self._changed(Stack(batch.unlabelled), names, epoch).images
+        return batch._replace(unlabelled=unlabelled)
 
-    def _with_unlabelled(self, batch: Batch, epoch: int, step: int) -> Batch:
-        assert batch.unlabelled is not None
-        none = torch.zeros(
-            batch.unlabelled.shape[2:], dtype=torch.int64, device=batch.unlabelled.device
-        )
-        changed = [
-            self._changed(Sample(image, none, None), f"unlabelled {step} {index}", epoch).image
-            for index, image in enumerate(batch.unlabelled)
-        ]
-        return batch._replace(unlabelled=torch.stack(changed))
-
-    def _changed(self, sample: Sample, case: str, epoch: int) -> Sample:
-        seed = stable_seed(derived_seed(self._seed, case), epoch)
-        return self._augmentation(sample, seed, self._curriculum.begun)
+    def _changed(self, stack: Stack, names: Sequence[str], epoch: int) -> Stack:
+        seeds = [stable_seed(derived_seed(self._seed, name), epoch) for name in names]
+        return self._augmentation(stack, seeds, self._curriculum.begun)
 
 
 class WithTriplets:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nas.data.batches import resize_mask
+from nas.data.batches import resize_numbers
 from nas.data.cases import UNKNOWN, Case, Reader
 from nas.data.delegating import DelegatingReader
 from nas.errors import DataError
@@ -33,8 +33,8 @@ class GroundTruth(NamedTuple):
 
     def at(self, size: tuple[int, int]) -> GroundTruth:
         """At another (height, width): of each pixel, what is at its centre."""
-        objects = None if self.objects is None else _resized(self.objects, size)
-        return GroundTruth(_resized(self.labels, size), objects)
+        objects = None if self.objects is None else resize_numbers(self.objects, size)
+        return GroundTruth(resize_numbers(self.labels, size), objects)
 
 
 def truth_of(reader: Reader, case: Case) -> GroundTruth:
@@ -78,11 +78,6 @@ def check_sizes(
             f"The {name} of {case.id} is {height}x{width} and its {other} "
             f"{other_height}x{other_width} (height x width): both need one size."
         )
-
-
-def _resized(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """By way of doubles, which hold every number of 32 bits and are resized as masks are."""
-    return resize_mask(labels.astype(np.float64), size).numpy().astype(labels.dtype)
 
 
 @dataclass(frozen=True)

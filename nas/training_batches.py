@@ -68,7 +68,7 @@ def training_batches(
     seed = derived_seed(settings.run.seed, purpose)
     additions: list[Addition] = []
     if settings.loss.border_weight:
-        additions.append(WithBorderWeights(settings.loss))
+        additions.append(WithBorderWeights(settings.loss, samples.instances))
     additions += _unlabelled(unlabelled, size, seed, ids)
     augmentation = Augmentation(settings.augmentation)
     if not augmentation.is_identity:

@@ -56,6 +56,13 @@ def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> torch.Tensor:
     return functional.interpolate(pixels, size=size, mode="nearest-exact")[0, 0]
 
 
+def resize_numbers(numbers: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """(h, w) integers of up to 32 bits to those of ``size``, as `resize_mask` chooses them."""
+    doubles = torch.from_numpy(numbers.astype(np.float64))[None, None]
+    nearest = functional.interpolate(doubles, size=size, mode="nearest-exact")[0, 0]
+    return nearest.numpy().astype(numbers.dtype)
+
+
 class Samples:
     """The cases of a reader at one size, each decoded once, when it is first wanted.
 
@@ -137,6 +144,15 @@ class Samples:
         decoded = [self._decoded[case] for case in ids]
         labels = torch.stack([each.mask for each in decoded]).long()
         return Batch(stacked([each.pixels for each in decoded]), labels, tuple(ids))
+
+    def instances(self, case: str) -> np.ndarray | None:
+        """(H, W) integers at the size, the numbers of a case's objects; None where it has none.
+
+        Raises:
+            DataError: the file cannot be read.
+        """
+        numbers = self._reader.read_instances(self._cases[case])
+        return None if numbers is None else resize_numbers(numbers, self.size)
 
     def _keep(self, case: str, decoded: Decoded) -> None:
         self._decoded[case] = decoded.to(self.device)

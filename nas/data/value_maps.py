@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+
+import numpy as np
 
 from nas.data.cases import UNKNOWN
-from nas.errors import UsageError
+from nas.errors import DataError, UsageError
+
+LARGEST = 65535
+"""Value up to which a table is the fastest way from values to classes."""
 
 ADVICE = (
     "Say with --value-map which stored value is which class, such as 0:0,255:1; the class 255 "
@@ -61,3 +66,49 @@ def check_class_names(names: tuple[str, ...], value_map: Mapping[int, int] | Non
             f"There are {len(names)} class names ({', '.join(names)}) and the value map has "
             f"{class_count(value_map)} classes: both must agree."
         )
+
+
+def to_classes(
+    stored: np.ndarray, value_map: Mapping[int, int], place: str, advice: str
+) -> np.ndarray:
+    """The classes of the stored values of a mask, uint8 of the same shape.
+
+    Args:
+        stored: integers.
+        value_map: class of each stored value.
+        place: what holds the values, as the beginning of a sentence.
+        advice: what to do about other values, as a sentence.
+
+    Raises:
+        DataError: a value is not in the map.
+    """
+    values = _distinct(stored)
+    unexpected = [value for value in values.tolist() if value not in value_map]
+    if unexpected:
+        raise DataError(
+            f"{place} holds the values {shown(unexpected)}; expected {shown(value_map)}. {advice}"
+        )
+    classes = np.array([value_map[value] for value in values.tolist()], dtype=np.uint8)
+    if not _is_narrow(stored):
+        return classes[np.searchsorted(values, stored)]
+    table = np.zeros(LARGEST + 1, dtype=np.uint8)
+    table[values] = classes
+    return table[stored]
+
+
+def _distinct(stored: np.ndarray) -> np.ndarray:
+    """The values in order; by counting where they are few enough, which is much faster."""
+    if _is_narrow(stored):
+        return np.flatnonzero(np.bincount(stored.ravel(), minlength=1))
+    return np.unique(stored)
+
+
+def _is_narrow(stored: np.ndarray) -> bool:
+    return bool(stored.min(initial=0) >= 0 and stored.max(initial=0) <= LARGEST)
+
+
+def shown(values: Iterable[int]) -> str:
+    """Numbers in order as a text; of many, the first eight and how many there are."""
+    numbers = sorted(values)
+    text = ", ".join(str(v) for v in numbers[:8])
+    return text if len(numbers) <= 8 else f"{text}, ... ({len(numbers)} in all)"

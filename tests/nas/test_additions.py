@@ -37,23 +37,40 @@ def augmented(seed: int = 0, begun: bool = True, **options: object) -> Augmented
     return Augmented(Augmentation(settings), Curriculum(0.7, begun), seed)
 
 
+def untold(case: str) -> None:
+    """The objects of no case are told apart."""
+
+
 def expected_borders(labels: torch.Tensor) -> np.ndarray:
     return 1 + border_weights(objects(labels.numpy()), 5, 3)
 
 
 def test_border_weights_belong_to_their_case_in_any_order() -> None:
     batch = make_batch()
-    found = WithBorderWeights(SETTINGS)(batch, 0, 0).weights
+    found = WithBorderWeights(SETTINGS, untold)(batch, 0, 0).weights
     for weights, labels in zip(found, batch.labels, strict=True):
         assert np.array_equal(weights.numpy(), expected_borders(labels))
     turned = Batch(batch.images.flip(0), batch.labels.flip(0), ("b", "a"))
-    addition = WithBorderWeights(SETTINGS)
+    addition = WithBorderWeights(SETTINGS, untold)
     addition(batch, 0, 0)
     assert torch.equal(addition(turned, 1, 0).weights, found.flip(0))
 
 
+def test_border_weights_are_those_of_the_objects_where_they_are_told_apart() -> None:
+    """Two cells that touch are one region, which has no gap."""
+    labels = torch.zeros(1, 9, 9, dtype=torch.int64)
+    labels[:, 2:7, 1:8] = 1
+    cells = labels[0].numpy().copy()
+    cells[:, 4:] *= 2
+    batch = Batch(torch.zeros(1, 1, 9, 9), labels, ("a",))
+    found = WithBorderWeights(SETTINGS, lambda case: cells)(batch, 0, 0).weights
+    assert np.array_equal(found[0].numpy(), 1 + border_weights(cells, 5, 3))
+    assert (WithBorderWeights(SETTINGS, untold)(batch, 0, 0).weights == 1).all()
+    assert found.max() > 3
+
+
 def test_border_weights_are_computed_once_per_case() -> None:
-    addition = WithBorderWeights(SETTINGS)
+    addition = WithBorderWeights(SETTINGS, untold)
     with patch("nas.additions.border_weights", wraps=border_weights) as computed:
         for epoch in range(3):
             addition(make_batch(), epoch, 0)
@@ -68,7 +85,7 @@ def test_class_weights_are_those_of_the_image_as_it_is_by_then() -> None:
     for weights, labels, share in zip(found, batch.labels, shares, strict=True):
         assert torch.allclose(weights[labels == 1], torch.tensor(1.0))
         assert torch.allclose(weights[labels == 0], torch.tensor(share / (1 - share)))
-    both = WithClassWeights(2)(WithBorderWeights(SETTINGS)(batch, 0, 0), 0, 0).weights
+    both = WithClassWeights(2)(WithBorderWeights(SETTINGS, untold)(batch, 0, 0), 0, 0).weights
     borders = np.stack([expected_borders(labels) for labels in batch.labels]) - 1
     assert torch.allclose(both - found, torch.from_numpy(borders), atol=1e-6)
 

@@ -13,37 +13,56 @@ labels are those of the nearest pixel (`nas.data.augmentation.warp`).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import lru_cache
+
 import torch
+
+from nas.data.counter_random import symmetric, uniform
 
 TRUNCATE = 4.0
 """The Gaussian is cut off at so many standard deviations."""
 
+BLOCK = 64
+"""Pixels of a line that one product of matrices smooths: what is far from them is left out."""
 
-def draw_displacement(
-    size: tuple[int, int],
-    share: float,
-    alpha: tuple[float, float],
-    sigma: float,
-    generator: torch.Generator,
-) -> torch.Tensor | None:
-    """Displacement of every pixel, with probability ``share``, else None.
+DRAWN = 2
+"""Random numbers of a seed that `draw_strengths` takes; those of the field follow."""
+
+
+def draw_strengths(share: float, alpha: tuple[float, float], seeds: torch.Tensor) -> torch.Tensor:
+    """How strongly each image is deformed.
 
     Args:
-        size: (height, width) in pixels.
         share: probability of a deformation, in [0, 1].
         alpha: least and largest strength in pixels; it is uniform between them.
-        sigma: standard deviation of the Gaussian in pixels, > 0.
-        generator: on the CPU.
+        seeds: (N,) int64, one of each image.
 
     Returns:
-        (2, H, W) float32, rows and columns in pixels, on the CPU.
+        (N,) float32 in pixels, 0 where the image stays as it is.
     """
-    chance, place = torch.rand(2, generator=generator).tolist()
-    if chance >= share:
-        return None
+    chance, place = uniform(seeds, DRAWN).unbind(dim=1)
     least, largest = alpha
-    field = 2 * torch.rand((2, *size), generator=generator) - 1
-    return smoothed(field, sigma) * (least + place * (largest - least))
+    return torch.where(chance < share, least + place * (largest - least), 0.0)
+
+
+def displacements(
+    strengths: torch.Tensor, size: tuple[int, int], sigma: float, seeds: torch.Tensor
+) -> torch.Tensor:
+    """Displacement of every pixel of every image.
+
+    Args:
+        strengths: (N,) alpha in pixels.
+        size: (height, width) in pixels.
+        sigma: standard deviation of the Gaussian in pixels, > 0.
+        seeds: (N,) int64, those of `draw_strengths`, on the device to compute on.
+
+    Returns:
+        (N, 2, H, W) float32, rows and columns in pixels.
+    """
+    noise = symmetric(seeds, 2 * size[0] * size[1], first=DRAWN)
+    field = smoothed(noise.view(len(seeds), 2, *size), sigma)
+    return field.mul_(strengths.to(field).view(-1, 1, 1, 1))
 
 
 def smoothed(field: torch.Tensor, sigma: float) -> torch.Tensor:
@@ -61,14 +80,34 @@ def smoothed(field: torch.Tensor, sigma: float) -> torch.Tensor:
         The same shape.
     """
     height, width = field.shape[-2:]
-    return _gaussian(height, sigma).to(field) @ field @ _gaussian(width, sigma).to(field)
+    rows = _gaussian(height, sigma, field.dtype, field.device)
+    columns = _gaussian(width, sigma, field.dtype, field.device)
+    half, whole = torch.empty_like(field), torch.empty_like(field)
+    for block, near in _blocks(width, sigma):
+        half[..., block] = field[..., near] @ columns[near, block]
+    for block, near in _blocks(height, sigma):
+        whole[..., block, :] = rows[block, near] @ half[..., near, :]
+    return whole
 
 
-def _gaussian(length: int, sigma: float) -> torch.Tensor:
-    """(length, length) float64, symmetric: convolution of a line, as a matrix."""
-    radius = int(TRUNCATE * sigma + 0.5)
+def _blocks(length: int, sigma: float) -> Iterator[tuple[slice, slice]]:
+    """Parts of a line, each with the part that its smoothed values depend on."""
+    radius = _radius(sigma)
+    for start in range(0, length, BLOCK):
+        end = start + BLOCK
+        yield slice(start, end), slice(max(0, start - radius), end + radius)
+
+
+@lru_cache(maxsize=8)
+def _gaussian(length: int, sigma: float, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    """(length, length), symmetric: convolution of a line, as a matrix."""
+    radius = _radius(sigma)
     offsets = torch.arange(max(length, radius + 1), dtype=torch.float64)
     kernel = torch.exp(-(offsets**2) / (2 * sigma**2)) * (offsets <= radius)
     kernel = kernel / (2 * kernel.sum() - kernel[0])
     places = torch.arange(length)
-    return kernel[(places[:, None] - places).abs()]
+    return kernel[(places[:, None] - places).abs()].to(device, dtype)
+
+
+def _radius(sigma: float) -> int:
+    return int(TRUNCATE * sigma + 0.5)

@@ -1,22 +1,28 @@
-"""All augmentations of a sample, by settings and seed."""
+"""All augmentations of a batch, by settings and seeds."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import get_args
 
 import torch
 
-from nas.data.augmentation.elastic import draw_displacement
-from nas.data.augmentation.flips import draw_flips, flip
-from nas.data.augmentation.quarters import draw_quarter, mirrored_quarter
-from nas.data.augmentation.rotation import draw_angle, rotate
-from nas.data.augmentation.sample import Sample
+from nas.data.augmentation.elastic import displacements, draw_strengths
+from nas.data.augmentation.flips import draw_flips, flipped
+from nas.data.augmentation.lines import all_lines, copied
+from nas.data.augmentation.quarters import draw_quarters, mirrored_quarters
+from nas.data.augmentation.rotation import draw_angles, rotate
+from nas.data.augmentation.stack import Stack
 from nas.data.augmentation.warp import pixel_grid, warp
+from nas.data.counter_random import derived_seeds
 from nas.settings import AugmentationSettings, Deformation
+
+Streams = dict[Deformation, torch.Tensor]
+"""(N,) int64 on the CPU, the seed of each image, for every augmentation that is applied."""
 
 
 class Augmentation:
-    """Changes samples at random, in the ways that the settings ask for.
+    """Changes images at random, in the ways that the settings ask for.
 
     In this order: a mirrored quarter, flips, rotation, elastic deformation. The first two copy
     pixels; the last two are one resampling of the result, so that nothing is interpolated twice.
@@ -24,7 +30,9 @@ class Augmentation:
     directions, the order makes no difference away from the border.
 
     Each augmentation has random numbers of its own: which others are configured, or kept for
-    later by the curriculum, does not change them.
+    later by the curriculum, does not change them. What is drawn for an image depends on its seed
+    alone, not on the images beside it, and is the same on every device: the decisions are made on
+    the CPU, so that nobody waits for a GPU, the fields on the device of the images.
 
     Livne's published code raises the share of deformed images with the epoch, up to a half, once
     the validation images pass the threshold; here, as in the report, they come in at their full
@@ -43,58 +51,78 @@ class Augmentation:
         asked = self._settings
         return not (asked.flips or asked.rotation or asked.quarters or asked.elastic)
 
-    def __call__(self, sample: Sample, seed: int, begun: bool) -> Sample:
-        """The sample, changed.
+    def __call__(self, stack: Stack, seeds: Sequence[int], begun: bool) -> Stack:
+        """The images, each changed in its own way.
 
         Args:
-            sample: an image with its labels and weights; left as it is.
-            seed: of the random numbers; the same seed gives the same change, bit for bit.
+            stack: N images with their labels and weights; left as they are.
+            seeds: N numbers of 64 bits, signed; the same seed gives the same change.
             begun: whether the augmentations that the curriculum keeps for later are applied.
 
         Returns:
-            A sample of the same size and device: the image in [0, 1], no new label.
+            A stack of the same size and device: the images in [0, 1], no new label.
 
         Raises:
-            ValueError: the parts of the sample do not fit together.
+            ValueError: the parts of the stack do not fit together.
         """
-        size = sample.size
+        size = stack.size
+        streams = self._streams(seeds, begun)
+        stack = self._copied(stack, streams, size)
+        return self._warped(stack, streams, size)
+
+    def _streams(self, seeds: Sequence[int], begun: bool) -> Streams:
         asked = self._settings
-        streams = {
-            name: stream
-            for name, stream in _streams(seed).items()
-            if begun or name not in asked.curriculum
+        configured: dict[Deformation, bool] = {
+            "flips": bool(asked.flips),
+            "rotation": asked.rotation > 0,
+            "quarters": asked.quarters > 0,
+            "elastic": asked.elastic > 0,
         }
-        if "quarters" in streams:
-            quarter = draw_quarter(asked.quarters, streams["quarters"])
-            sample = sample if quarter is None else mirrored_quarter(sample, *quarter)
-        if "flips" in streams:
-            sample = flip(sample, draw_flips(asked.flips, streams["flips"]))
-        points = self._points(size, streams)
-        return sample if points is None else warp(sample, points)
+        names: tuple[Deformation, ...] = get_args(Deformation)
+        own = derived_seeds(torch.tensor(seeds, dtype=torch.int64), len(names)).unbind(dim=1)
+        return {
+            name: seed
+            for name, seed in zip(names, own, strict=True)
+            if configured[name] and (begun or name not in asked.curriculum)
+        }
 
-    def _points(
-        self, size: tuple[int, int], streams: dict[Deformation, torch.Generator]
-    ) -> torch.Tensor | None:
-        """(2, H, W) row and column to resample at; None where neither rotation nor field is."""
+    def _copied(self, stack: Stack, streams: Streams, size: tuple[int, int]) -> Stack:
+        """Quarters and flips, as one copy of pixels."""
+        if not streams.keys() & {"quarters", "flips"}:
+            return stack
         asked = self._settings
-        angle = draw_angle(asked.rotation, streams["rotation"]) if "rotation" in streams else 0.0
-        field = None
+        lines = all_lines(len(stack.images), size)
+        if "quarters" in streams:
+            lines = mirrored_quarters(lines, draw_quarters(asked.quarters, streams["quarters"]))
+        if "flips" in streams:
+            lines = flipped(lines, draw_flips(asked.flips, streams["flips"]))
+        return copied(stack, lines)
+
+    def _warped(self, stack: Stack, streams: Streams, size: tuple[int, int]) -> Stack:
+        """Rotation and elastic deformation, as one resampling of the images that have either."""
+        asked = self._settings
+        angles = torch.zeros(len(stack.images), dtype=torch.float64)
+        strengths = torch.zeros(len(stack.images))
+        if "rotation" in streams:
+            angles = draw_angles(asked.rotation, streams["rotation"])
         if "elastic" in streams:
-            field = draw_displacement(
-                size, asked.elastic, asked.elastic_alpha, asked.elastic_sigma, streams["elastic"]
-            )
-        if angle == 0.0 and field is None:
-            return None
-        points = pixel_grid(*size)
-        return rotate(points if field is None else points + field, angle, size)
+            strengths = draw_strengths(asked.elastic, asked.elastic_alpha, streams["elastic"])
+        (moved,) = ((angles != 0) | (strengths != 0)).nonzero(as_tuple=True)
+        if not len(moved):
+            return stack
+        points = pixel_grid(*size, stack.images.device).repeat(len(moved), 1, 1, 1)
+        if "elastic" in streams:
+            points = self._displaced(points, strengths[moved], streams["elastic"][moved])
+        if "rotation" in streams:
+            points = rotate(points, angles[moved], size)
+        return stack.replaced(moved, warp(stack.chosen(moved), points))
 
-
-def _streams(seed: int) -> dict[Deformation, torch.Generator]:
-    """A generator for each augmentation, seeded by the numbers of one."""
-    names: tuple[Deformation, ...] = get_args(Deformation)
-    generator = torch.Generator().manual_seed(seed)
-    seeds = torch.randint(2**63 - 1, (len(names),), generator=generator).tolist()
-    return {
-        name: torch.Generator().manual_seed(number)
-        for name, number in zip(names, seeds, strict=True)
-    }
+    def _displaced(
+        self, points: torch.Tensor, strengths: torch.Tensor, seeds: torch.Tensor
+    ) -> torch.Tensor:
+        """(N, 2, H, W) points, moved by fields of (N,) strengths; most may be 0."""
+        (deformed,) = strengths.nonzero(as_tuple=True)
+        size = (points.shape[2], points.shape[3])
+        sigma = self._settings.elastic_sigma
+        fields = displacements(strengths[deformed], size, sigma, seeds[deformed].to(points.device))
+        return points.index_add(0, deformed.to(points.device), fields)

@@ -2,40 +2,58 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 
-from nas.data.augmentation.sample import Sample
+from nas.data.augmentation.lines import Lines
+from nas.data.counter_random import uniform
 
 
-def draw_quarter(share: float, generator: torch.Generator) -> tuple[int, int] | None:
-    """One of the four quarters (row, column) with probability ``share``, else None."""
-    wanted = torch.rand((), generator=generator).item() < share
-    row, column = torch.randint(2, (2,), generator=generator).tolist()
-    return (row, column) if wanted else None
+class Quarters(NamedTuple):
+    """What becomes of each image.
+
+    Attributes:
+        wanted: (N,) bool, whether it becomes a quarter of itself.
+        halves: (N, 2) int64, which one: 0 upper, 1 lower; then 0 left, 1 right.
+    """
+
+    wanted: torch.Tensor
+    halves: torch.Tensor
 
 
-def mirrored_quarter(sample: Sample, row: int, column: int) -> Sample:
-    """The quarter, to the right of it its mirror image, and below both theirs.
-
-    The quarter comes to lie at the top left, whichever it is. Where a side is odd, the middle line
-    belongs to both halves, and it is not doubled by the mirror. Pixels are copied, not
-    interpolated.
+def draw_quarters(share: float, seeds: torch.Tensor) -> Quarters:
+    """One of the four quarters, each equally likely, with probability ``share``.
 
     Args:
-        sample: of any size.
-        row: 0 for an upper quarter, 1 for a lower one.
-        column: 0 for a left quarter, 1 for a right one.
-
-    Returns:
-        A sample of the same size.
+        share: in [0, 1].
+        seeds: (N,) int64, one of each image.
     """
-    height, width = sample.size
-    rows = _there_and_back(height, row).to(sample.image.device)
-    columns = _there_and_back(width, column).to(sample.image.device)
-    return sample.mapped(lambda part: part[..., rows[:, None], columns])
+    drawn = uniform(seeds, 3)
+    return Quarters(drawn[:, 0] < share, (drawn[:, 1:] < 0.5).long())
 
 
-def _there_and_back(length: int, half: int) -> torch.Tensor:
-    """Indices of a half of a line, followed by the same ones in reverse; ``length`` in all."""
-    indices = torch.arange(length)
-    return half * (length // 2) + torch.minimum(indices, length - 1 - indices)
+def mirrored_quarters(lines: Lines, quarters: Quarters) -> Lines:
+    """Lines of the quarters, to the right of them their mirror image, and below both theirs.
+
+    A quarter comes to lie at the top left, whichever it is. Where a side is odd, the middle line
+    belongs to both halves, and it is not doubled by the mirror.
+
+    Args:
+        lines: of N images.
+        quarters: which of them, and which of theirs.
+    """
+    both = zip(lines, quarters.halves.unbind(dim=1), strict=True)
+    return Lines(
+        *(
+            torch.where(quarters.wanted[:, None], line.gather(1, _half(line, half)), line)
+            for line, half in both
+        )
+    )
+
+
+def _half(line: torch.Tensor, half: torch.Tensor) -> torch.Tensor:
+    """(N, L) places on a line: of a half of it, followed by the same ones in reverse."""
+    length = line.shape[1]
+    places = torch.arange(length, device=line.device)
+    return half[:, None] * (length // 2) + torch.minimum(places, length - 1 - places)

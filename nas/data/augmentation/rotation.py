@@ -2,28 +2,41 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 
-
-def draw_angle(largest: float, generator: torch.Generator) -> float:
-    """Degrees, uniform between ``-largest`` and ``largest``."""
-    return (2 * torch.rand((), generator=generator).item() - 1) * largest
+from nas.data.counter_random import uniform
 
 
-def rotate(coordinates: torch.Tensor, degrees: float, size: tuple[int, int]) -> torch.Tensor:
-    """Where a rotated image takes its pixels from.
+def draw_angles(largest: float, seeds: torch.Tensor) -> torch.Tensor:
+    """Degrees, uniform between ``-largest`` and ``largest``.
 
     Args:
-        coordinates: (2, h, w) row and column in pixels, of points of the rotated image.
-        degrees: how far the image is turned, counter-clockwise as it is seen.
-        size: (height, width) of the image, which turns about its centre.
+        largest: 0 or more.
+        seeds: (N,) int64, one of each image.
 
     Returns:
-        (2, h, w) row and column of the same points in the image as it was.
+        (N,) float64.
+    """
+    return (2 * uniform(seeds, 1)[:, 0].double() - 1) * largest
+
+
+def rotate(coordinates: torch.Tensor, degrees: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Where rotated images take their pixels from.
+
+    Args:
+        coordinates: (N, 2, h, w) row and column in pixels, of points of the rotated images.
+        degrees: (N,) float64, how far each image is turned, counter-clockwise as it is seen.
+        size: (height, width) of the images, which turn about their centre.
+
+    Returns:
+        (N, 2, h, w) row and column of the same points in the images as they were.
     """
     middle = coordinates.new_tensor([(size[0] - 1) / 2, (size[1] - 1) / 2]).view(2, 1, 1)
-    down, right = coordinates - middle
-    cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-    return middle + torch.stack((cosine * down + sine * right, cosine * right - sine * down))
+    radians = degrees.deg2rad()
+    cosine, sine = (part.to(coordinates)[:, None, None] for part in (radians.cos(), radians.sin()))
+    offsets = coordinates - middle
+    down, right = offsets.unbind(dim=1)
+    turned = offsets * cosine[:, None]
+    turned[:, 0].addcmul_(sine, right)
+    turned[:, 1].addcmul_(sine, down, value=-1)
+    return turned.add_(middle)

@@ -18,7 +18,6 @@ from nas.data.cases import Case, Subset
 from nas.data.dicom import is_dicom
 from nas.data.groups import case_id, with_groups
 from nas.data.images import IMAGE_SUFFIXES, Header, open_image, open_mask
-from nas.data.layouts.greys import shown
 from nas.data.layouts.layout import LayoutReader, root_of, the_file
 from nas.data.layouts.paired import (
     EXPECTED,
@@ -31,7 +30,14 @@ from nas.data.layouts.paired import (
     places_in,
 )
 from nas.data.layouts.same_size import header_of
-from nas.data.value_maps import ADVICE, check_class_names, class_count, parse_value_map
+from nas.data.value_maps import (
+    ADVICE,
+    check_class_names,
+    class_count,
+    parse_value_map,
+    shown,
+    to_classes,
+)
 from nas.errors import DataError, UsageError
 from nas.settings import DataSettings
 
@@ -77,17 +83,8 @@ class FolderReader(LayoutReader):
     def read_mask(self, case: Case) -> np.ndarray:
         """(H, W) uint8 class indices."""
         path = the_file(case.mask)
-        stored = open_mask(path)
-        count = len(self.classes)
-        allowed = self.value_map or {k: k for k in range(count)}
-        values, inverse = np.unique(stored, return_inverse=True)
-        unknown = [v for v in values.tolist() if v not in allowed]
-        if unknown:
-            raise DataError(
-                f"{path} holds the values {shown(unknown)}; expected {shown(allowed)}. {ADVICE}"
-            )
-        table = np.array([allowed[v] for v in values.tolist()], dtype=np.uint8)
-        return table[inverse].reshape(stored.shape)
+        allowed = self.value_map or {k: k for k in range(len(self.classes))}
+        return to_classes(open_mask(path), allowed, str(path), ADVICE)
 
     def read_instances(self, case: Case) -> np.ndarray | None:
         """(H, W) int32 numbers of objects, where the case has them; all lie in the foreground."""

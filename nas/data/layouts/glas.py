@@ -26,9 +26,9 @@ from nas.data.cases import Case, Subset, natural_order
 from nas.data.groups import with_groups
 from nas.data.images import open_mask
 from nas.data.layouts.finding import files_by_id, find_folder, holds
-from nas.data.layouts.greys import shown
 from nas.data.layouts.layout import LayoutReader, nothing_found, root_of, the_file
 from nas.data.layouts.same_size import header_of
+from nas.data.value_maps import shown
 from nas.errors import DataError
 from nas.settings import DataSettings
 

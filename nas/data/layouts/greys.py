@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,16 +11,10 @@ import numpy as np
 from nas.data.cases import Case
 from nas.data.images import open_picture
 from nas.data.layouts.layout import LayoutReader, the_file
+from nas.data.value_maps import shown
 from nas.errors import DataError
 
 BLACK, WHITE = 0, 255
-
-
-def shown(values: Iterable[int]) -> str:
-    """Numbers in order as a text; of many, the first eight and how many there are."""
-    numbers = sorted(values)
-    text = ", ".join(str(v) for v in numbers[:8])
-    return text if len(numbers) <= 8 else f"{text}, ... ({len(numbers)} in all)"
 
 
 def open_greys(path: Path, expected: Collection[int]) -> np.ndarray:

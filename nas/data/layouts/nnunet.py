@@ -40,6 +40,7 @@ from nas.data.layouts.volume_layout import (
     hidden,
     survey_volumes,
 )
+from nas.data.value_maps import to_classes
 from nas.data.volumes import NIFTI_SUFFIXES
 from nas.errors import DataError, UsageError
 from nas.settings import DataSettings
@@ -76,16 +77,7 @@ class NnunetReader(LayoutReader):
     def read_mask(self, case: Case) -> np.ndarray:
         """(H, W) uint8 class indices."""
         path = the_file(case.mask)
-        labels = open_mask(path)
-        values, inverse = np.unique(labels, return_inverse=True)
-        unknown = [str(value) for value in values.tolist() if value not in self.stored]
-        if unknown:
-            raise DataError(
-                f"{path} holds the values {', '.join(unknown[:8])}; expected "
-                f"{', '.join(map(str, self.stored))}. {ADVICE}"
-            )
-        table = np.array([self.stored[value] for value in values.tolist()], dtype=np.uint8)
-        return table[inverse].reshape(labels.shape)
+        return to_classes(open_mask(path), self.stored, str(path), ADVICE)
 
     def describe(self, case: Case) -> str:
         """How the image is stored."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +14,7 @@ import numpy as np
 from nas.data.cases import Case, Slice, Source, Subset, natural_key
 from nas.data.groups import read_groups
 from nas.data.layouts.layout import LayoutReader
-from nas.data.value_maps import class_count
+from nas.data.value_maps import class_count, shown, to_classes
 from nas.data.volumes import (
     AXES,
     KEPT,
@@ -92,7 +92,7 @@ class VolumeReader(LayoutReader):
             found.update(np.unique(self.cache.labels(path)).tolist())
         if sorted(found) != list(range(len(found))) or len(found) < 2:
             raise DataError(
-                f"The masks of {len(files)} volumes hold the values {_shown(found)}; expected "
+                f"The masks of {len(files)} volumes hold the values {shown(found)}; expected "
                 f"every class 0 (background), 1, 2, ... without a gap. {self.advice}"
             )
         return len(found)
@@ -109,15 +109,8 @@ class VolumeReader(LayoutReader):
         ((path, number),) = _slices(case.mask)
         stored = self.cache.mask(path, self.plane, number)
         table = self.stored or {k: k for k in range(len(self.classes))}
-        values, inverse = np.unique(stored, return_inverse=True)
-        unknown = [value for value in values.tolist() if value not in table]
-        if unknown:
-            raise DataError(
-                f"{path} holds the values {_shown(unknown)} in {self.plane} slice {number}; "
-                f"expected {_shown(table)}. {self.advice}"
-            )
-        classes = np.array([table[value] for value in values.tolist()], dtype=np.uint8)
-        return classes[inverse].reshape(stored.shape)
+        place = f"{path} ({self.plane} slice {number})"
+        return to_classes(stored, table, place, self.advice)
 
     def describe(self, case: Case) -> str:
         """How the volume is stored."""
@@ -129,12 +122,6 @@ def _slices(source: Source) -> tuple[Slice, ...]:
         return (source,)
     assert isinstance(source, tuple)
     return tuple(part for part in source if isinstance(part, Slice))
-
-
-def _shown(values: Iterable[int]) -> str:
-    numbers = sorted(values)
-    text = ", ".join(str(v) for v in numbers[:8])
-    return text if len(numbers) <= 8 else f"{text}, ... ({len(numbers)} in all)"
 
 
 @dataclass(frozen=True, kw_only=True)

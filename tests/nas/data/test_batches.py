@@ -15,7 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from nas.data.batches import Batches, Samples, in_order, resize_image, resize_mask
+from nas.data.batches import (
+    Batches,
+    Samples,
+    in_order,
+    resize_image,
+    resize_mask,
+    resize_numbers,
+)
 from nas.data.readers import open_reader
 from nas.errors import DataError
 from nas.settings import DataSettings
@@ -44,6 +51,9 @@ class _Numbers:
 
     def read_mask(self, case: object) -> np.ndarray:
         return np.full((4, 5), case.mask % 3, dtype=np.uint8)  # type: ignore[attr-defined]
+
+    def read_instances(self, case: object) -> None:
+        return None
 
     def describe(self, case: object) -> str:
         return "numbers"
@@ -172,6 +182,29 @@ def test_resizing_invents_no_class(height: int, width: int) -> None:
     resized = resize_mask(mask, (height, width))
     assert resized.shape == (height, width)
     assert set(resized.unique().tolist()) == {0, 3}
+
+
+def test_numbers_of_objects_are_resized_like_masks(rng: np.random.Generator) -> None:
+    numbers = rng.integers(0, 2**31 - 1, (13, 9), dtype=np.int32)
+    found = resize_numbers(numbers, (7, 20))
+    assert found.dtype == np.int32
+    order = np.arange(117, dtype=np.uint8).reshape(13, 9)
+    assert np.array_equal(found, numbers.ravel()[resize_mask(order, (7, 20)).numpy()])
+
+
+def test_objects_come_at_the_size_of_the_samples(
+    make_folder: Make, rng: np.random.Generator
+) -> None:
+    settings = make_folder(2, values=(0, 1))
+    assert settings.data_root is not None
+    mask = np.asarray(Image.open(settings.data_root / "masks" / "case1.png"))
+    numbers = np.where(mask > 0, rng.integers(1, 60_000, mask.shape), 0).astype(np.uint16)
+    (settings.data_root / "instances").mkdir()
+    Image.fromarray(numbers).save(settings.data_root / "instances" / "case1.png")
+    Image.fromarray(numbers * 0).save(settings.data_root / "instances" / "case2.png")
+    samples = Samples(open_reader(settings), ["case1"], (20, 24))
+    assert np.array_equal(samples.instances("case1"), resize_numbers(numbers, (20, 24)))
+    assert _samples(2).instances("c0") is None
 
 
 def test_image_and_mask_stay_aligned() -> None:

@@ -1,9 +1,16 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from nas.data.value_maps import check_class_names, class_count, parse_value_map
-from nas.errors import UsageError
+from nas.data.value_maps import (
+    check_class_names,
+    class_count,
+    parse_value_map,
+    shown,
+    to_classes,
+)
+from nas.errors import DataError, UsageError
 
 
 def test_pairs_of_stored_value_and_class() -> None:
@@ -35,3 +42,28 @@ def test_names_that_do_not_fit_are_refused(names: tuple[str, ...]) -> None:
 def test_names_that_fit_are_accepted(names: tuple[str, ...]) -> None:
     check_class_names(names, {0: 0, 1: 1, 7: 255})
     check_class_names(names, None)
+
+
+def test_many_values_are_shortened() -> None:
+    assert shown([3, 1]) == "1, 3"
+    assert shown(range(20)) == "0, 1, 2, 3, 4, 5, 6, 7, ... (20 in all)"
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64])
+@pytest.mark.parametrize("value_map", [{0: 0, 7: 2, 200: 1, 9: 255}, {0: 0, 3: 1}])
+def test_every_pixel_gets_the_class_of_its_value(dtype: type, value_map: dict[int, int]) -> None:
+    stored = np.random.default_rng(0).choice(np.array(list(value_map), dtype), (5, 6))
+    found = to_classes(stored, value_map, "It", "Do.")
+    assert found.dtype == np.uint8
+    assert found.tolist() == [[value_map[value] for value in row] for row in stored.tolist()]
+
+
+def test_values_that_no_table_holds_are_looked_up() -> None:
+    stored = np.array([[-3, 0], [70_000, -3]])
+    found = to_classes(stored, {0: 0, -3: 1, 70_000: 2}, "It", "Do.")
+    assert found.tolist() == [[1, 0], [2, 1]]
+
+
+def test_other_values_are_named_with_what_was_expected() -> None:
+    with pytest.raises(DataError, match=r"^It holds the values 4, 5; expected 0, 1. Do this.$"):
+        to_classes(np.array([[5, 0], [4, 5]]), {0: 0, 1: 1}, "It", "Do this.")

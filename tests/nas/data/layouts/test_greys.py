@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nas.data.cases import Case
-from nas.data.layouts.greys import BinaryReader, open_binary, open_greys, shown
+from nas.data.layouts.greys import open_binary, open_greys
 from nas.errors import DataError
 
 HALF = np.array([[0, 255, 255], [0, 0, 255]], dtype=np.uint8)
@@ -81,23 +80,3 @@ def test_damaged_missing_and_moving_pictures(tmp_path: Path) -> None:
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
     with pytest.raises(DataError, match="holds 2 pictures"):
         open_binary(tmp_path / "a.gif")
-
-
-def test_many_values_are_shortened() -> None:
-    assert shown([3, 1]) == "1, 3"
-    assert shown(range(20)) == "0, 1, 2, 3, 4, 5, 6, 7, ... (20 in all)"
-
-
-def test_mask_and_field_of_view_of_a_binary_reader(tmp_path: Path) -> None:
-    Image.fromarray(HALF).save(tmp_path / "a.png")
-    Image.fromarray(255 - HALF).save(tmp_path / "b.png")
-    bare = Case("a", tmp_path / "x.png", tmp_path / "a.png")
-    whole = Case("b", tmp_path / "x.png", tmp_path / "a.png", field_of_view=tmp_path / "b.png")
-    reader = BinaryReader(name="x", channels=1, cases=(bare, whole), classes=("no", "yes"))
-    mask = reader.read_mask(bare)
-    assert mask.dtype == np.uint8
-    assert mask.tolist() == [[0, 1, 1], [0, 0, 1]]
-    assert reader.read_field_of_view(bare) is None
-    view = reader.read_field_of_view(whole)
-    assert view is not None
-    assert view.tolist() == [[True, False, False], [True, True, False]]

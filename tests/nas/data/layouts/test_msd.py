@@ -120,7 +120,7 @@ def test_cases_named_twice_are_told(tmp_path: Path) -> None:
 def test_unexpected_labels_are_refused(tmp_path: Path) -> None:
     _task(tmp_path, labels={"0": "background", "1": "all"})
     reader = _survey(tmp_path)
-    with pytest.raises(DataError, match=r"labelsTr/.*holds the values 2 in axial slice 0"):
+    with pytest.raises(DataError, match=r"labelsTr/.*\(axial slice 0\) holds the values 2"):
         reader.read_mask(reader.cases[0])
 
 

@@ -50,7 +50,7 @@ def test_values_are_mapped_and_others_refused(tmp_path: Path) -> None:
     mask = reader.read_mask(reader.cases[1])
     assert (mask[-1, -1], mask[0, 0], mask.sum()) == (2, 1, 3)
     reader = _read(tmp_path, value_map="0:0,100:1")
-    with pytest.raises(DataError, match=r"a\.nii\.gz holds the values 200 in axial slice 1; "):
+    with pytest.raises(DataError, match=r"a\.nii\.gz \(axial slice 1\) holds the values 200; "):
         reader.read_mask(reader.cases[1])
     with pytest.raises(DataError, match=r"1 volumes hold the values 0, 100, 200.*--value-map"):
         _read(tmp_path).classes  # noqa: B018
