@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from nas.cli.common import parse
+from nas.cli.data_outputs import require_new_file
 from nas.cli.data_progress import progress_bar
 from nas.errors import DataError
 from nas.settings import DataSettings
@@ -29,6 +30,10 @@ class Options(Struct, frozen=True, kw_only=True):
 
     data: DataSettings = DataSettings()
 
+    write_groups: Path | None = None
+    """Write a CSV for --groups, a new file, in which images that are nearly the same are of one
+    group, together with the groups that are known."""
+
     config: Path | None = None
     """TOML file with a [data] table; options on the command line override it."""
 
@@ -39,12 +44,18 @@ def run(arguments: Sequence[str]) -> None:
 
     from rich.console import Console
 
-    from nas.data.check import check
+    from nas.data.check import examine
+    from nas.data.near_duplicates import groups_table
 
+    if options.write_groups is not None:
+        require_new_file(options.write_groups)
     console = Console()
     with progress_bar(console, "reading") as tell:
-        report = check(options.data, tell)
+        report, _, cases = examine(options.data, tell)
     console.print(report_table(report))
+    if options.write_groups is not None:
+        options.write_groups.write_text(groups_table(cases, report.near_duplicates))
+        print(f"Written: {options.write_groups}, for --groups.")
     for note in report.notes:
         print(f"Note: {note}")
     for problem in report.problems[:SHOWN_PROBLEMS]:

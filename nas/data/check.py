@@ -20,7 +20,8 @@ from nas.settings import DataSettings
 NAMED = 6
 """Cases of one group that a sentence names."""
 ALONE = (
-    "remove all but one, or name them as one group with --groups, a CSV with the columns file,group"
+    "remove all but one, or make them one group by --groups, a CSV of the columns file,group that "
+    "nas-data check --write-groups FILE writes"
 )
 
 

@@ -43,6 +43,8 @@ copies between pixels.
 
 from __future__ import annotations
 
+import csv
+import io
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
@@ -221,6 +223,15 @@ def merged_groups(cases: Iterable[Case], near: Iterable[tuple[str, ...]]) -> dic
     for ids in grouped(pairs):
         groups.update(dict.fromkeys(ids, ids[0]))
     return groups
+
+
+def groups_table(cases: Iterable[Case], near: Iterable[tuple[str, ...]]) -> str:
+    """CSV of `merged_groups`, as ``--groups`` reads it."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("file", "group"))
+    writer.writerows(merged_groups(cases, near).items())
+    return text.getvalue()
 
 
 def _scaled(grey: Plane, side: int) -> Plane:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.data.cases import Case
 from nas.data.check import Report, examine
-from nas.data.near_duplicates import merged_groups
+from nas.data.near_duplicates import groups_table
 from nas.data.splits import SUBSETS, Split
 from nas.data.summary_album import Album, extremes, spread
 from nas.data.summary_charts import curves, histogram, histogram_of_magnitudes
@@ -58,6 +55,7 @@ def summarise(
     report = examined.report
     if not report.cases:
         raise DataError(report.problems[0] if report.problems else "There are no cases.")
+    near = report.near_duplicates
     place = {} if examined.split is None else _places(examined.split)
     special = extremes(album, report.without_foreground, pictures // 2)
     contents = Contents(
@@ -66,8 +64,8 @@ def summarise(
         extremes=[Shown(album.tiles[id], place.get(id, ""), what) for id, what in special.items()],
         subsets=_subsets(album, place, special, pictures - len(special)),
         near=_near(report, album, place),
-        more_near=max(0, len(report.near_duplicates) - GROUPS_SHOWN),
-        groups=_groups_csv(examined.cases, report) if report.near_duplicates else "",
+        more_near=max(0, len(near) - GROUPS_SHOWN),
+        groups=groups_table(examined.cases, near) if near else "",
         charts=_charts(album, report),
     )
     with atomic_write(out) as stream:
@@ -102,14 +100,6 @@ def _near(report: Report, album: Album, place: Mapping[str, str]) -> list[list[S
         [Shown(album.tiles[id], place.get(id, "")) for id in group[:CASES_SHOWN]]
         for group in groups[:GROUPS_SHOWN]
     ]
-
-
-def _groups_csv(cases: Sequence[Case], report: Report) -> str:
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(("file", "group"))
-    writer.writerows(merged_groups(cases, report.near_duplicates).items())
-    return stream.getvalue()
 
 
 def _charts(album: Album, report: Report) -> list[str]:

@@ -7,6 +7,8 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from PIL import Image
 from rich.console import Console
 
 from nas.cli.data_check import report_table
@@ -97,3 +99,32 @@ def test_the_table_leaves_out_what_there_is_not() -> None:
     for row in ("pixels of cell", "pixels of unknown class", "objects", "field of view"):
         assert row not in found
     assert found["groups"] == "none given"
+
+
+def test_groups_of_nearly_equal_images_are_written_and_mend_the_split(
+    command: Command, data: Path, tmp_path: Path
+) -> None:
+    """Every image is there twice, once a little brighter."""
+    for path in sorted((data / "images").iterdir()):
+        rng = np.random.default_rng(int(path.stem.removeprefix("case")))
+        coarse = rng.integers(40, 200, (12, 12), dtype=np.uint8)
+        picture = Image.fromarray(coarse).resize((160, 160), Image.Resampling.BICUBIC)
+        brighter = np.clip(np.asarray(picture).astype(int) + 9, 0, 255).astype(np.uint8)
+        mask = np.zeros((160, 160), np.uint8)
+        mask[20:60, 30:90] = 1
+        for folder, stem, pixels in (
+            ("images", path.stem, np.asarray(picture)),
+            ("images", f"{path.stem}b", brighter),
+            ("masks", path.stem, mask),
+            ("masks", f"{path.stem}b", mask),
+        ):
+            Image.fromarray(pixels).save(data / folder / f"{stem}.png")
+    options = ("--dataset", "folder", "--data-root", data)
+    groups = tmp_path / "groups.csv"
+    refused = command("data", "check", *options, "--write-groups", groups)
+    assert refused.code == 3
+    assert "nearly the same, and the split divides them" in refused.out
+    assert "case1,case1\ncase1b,case1\n" in groups.read_text()
+    assert command("data", "check", *options, "--groups", groups).code == 0
+    again = command("data", "check", *options, "--write-groups", groups)
+    again.refused(2, "exists and is not overwritten")
