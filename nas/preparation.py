@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,13 @@ from nas.data.preprocessing import preprocessed
 from nas.data.readers import open_reader
 from nas.data.sizes import parse_size
 from nas.data.splits import Split, divided_by, load_split, make_split, save_split
-from nas.data.unlabelled import Unlabelled, files_of, put_aside, read_file
+from nas.data.unlabelled import (
+    Unlabelled,
+    files_of,
+    put_aside,
+    read_file,
+    refuse_held_out,
+)
 from nas.devices import seeded
 from nas.errors import DataError, UsageError
 from nas.ground_truth import ScoredReader
@@ -108,25 +113,6 @@ class Data:
         cache = None if folder is None else Cache(folder, reader, self.settings)
         return Samples(reader, ids, self.size, device, progress, cache)
 
-    def _refuse_held_out(self, files: Sequence[Path]) -> None:
-        """Refuse unlabelled images that the run is to be judged by.
-
-        Raises:
-            DataError: names the first one.
-        """
-        judges = {*self.split.val, *self.split.test}
-        held_out = {
-            case.image.resolve(): case.id
-            for case in self.reader.cases
-            if case.id in judges and isinstance(case.image, Path)
-        }
-        for path in files:
-            if path.resolve() in held_out:
-                raise DataError(
-                    f"--unlabelled holds {path}, which is the validation or test image "
-                    f"{held_out[path.resolve()]}: scores on it would be too good. Take it out."
-                )
-
     def unlabelled(self, device: torch.device) -> Unlabelled | None:
         """The images without masks, decoded; None where there are none.
 
@@ -137,7 +123,7 @@ class Data:
         aside = set(self.put_aside)
         folder = self.settings.unlabelled
         files = {str(path): path for path in files_of(folder)} if folder else {}
-        self._refuse_held_out(list(files.values()))
+        refuse_held_out(files.values(), self.split, self.reader.cases)
 
         def read(name: str) -> np.ndarray:
             if name in aside:

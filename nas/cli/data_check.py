@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from nas.cli.common import parse
+from nas.cli.common import parse, refuse_unused
+from nas.cli.data_options import AFTER_DECODING
 from nas.cli.data_outputs import require_new_file
 from nas.cli.data_progress import progress_bar
 from nas.errors import DataError
@@ -41,6 +42,7 @@ class Options(Struct, frozen=True, kw_only=True):
 def run(arguments: Sequence[str]) -> None:
     """Check, and print what was found."""
     options = parse(Options, "nas-data check", arguments)
+    refuse_unused(AFTER_DECODING, arguments)
 
     from rich.console import Console
 

@@ -23,6 +23,11 @@ TRAINING_ALONE = (
 )
 """Settings of the data about what a network sees, not about the files."""
 
+AFTER_DECODING = dict.fromkeys(
+    ("cache", "standardise"), "is about training, and the files are looked at as they are stored"
+)
+"""Settings of the data that say nothing of the files, and why they are not used."""
+
 DIVISION = ("split", "fold", "train_images", "val_images", "split_seed")
 """Settings of the data about who trains on what."""
 

@@ -9,7 +9,8 @@ from typing import Annotated
 import tyro
 from msgspec import Struct
 
-from nas.cli.common import parse
+from nas.cli.common import parse, refuse_unused
+from nas.cli.data_options import AFTER_DECODING
 from nas.cli.data_outputs import require_new_file
 from nas.cli.data_progress import progress_bar
 from nas.errors import UsageError
@@ -34,6 +35,7 @@ class Options(Struct, frozen=True, kw_only=True):
 def run(arguments: Sequence[str]) -> None:
     """Write the page."""
     options = parse(Options, "nas-data summary", arguments)
+    refuse_unused(AFTER_DECODING, arguments)
     if options.out.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"-o {options.out}: a page ends in .html.")
     require_new_file(options.out)

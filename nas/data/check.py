@@ -11,9 +11,11 @@ import numpy as np
 from nas.data.cases import Case, Reader
 from nas.data.findings import Findings, Seen
 from nas.data.near_duplicates import NearDuplicate, grouped
+from nas.data.preprocessing import preprocessed
 from nas.data.readers import survey
 from nas.data.sizes import parse_size
 from nas.data.splits import SUBSETS, USERS_LISTS, Split, divided_by, make_split
+from nas.data.unlabelled import files_of, put_aside, read_file, refuse_held_out
 from nas.errors import DataError
 from nas.settings import DataSettings
 
@@ -138,7 +140,7 @@ def examine(
     """
     parse_size(settings.image_size)
     try:
-        reader = survey(settings)
+        reader = preprocessed(survey(settings), settings)
     except DataError as error:
         return Examined(Report(dataset=settings.dataset, cases=0, problems=(str(error),)))
     classes, problems = _classes(reader)
@@ -155,6 +157,7 @@ def examine(
     across, within = _near_places(near, split, _owners_split(reader, settings))
     problems += [*findings.problems, *findings.without_objects, *split_problems, *missing]
     problems += [*_leaks(findings.duplicates, split), *across]
+    problems += _unlabelled(settings, reader, split)
     notes = [*reader.notes, *_notes(findings), *absent, *within]
     notes += divided_by(split, reader.cases) if split else ()
     report = Report(
@@ -191,6 +194,24 @@ def _split(reader: Reader, settings: DataSettings) -> tuple[Split | None, list[s
         return make_split(reader, settings), []
     except DataError as error:
         return None, [str(error)]
+
+
+def _unlabelled(settings: DataSettings, reader: Reader, split: Split | None) -> list[str]:
+    """What is wrong with the images that are to be used without masks."""
+    problems = []
+    try:
+        files = files_of(settings.unlabelled) if settings.unlabelled else ()
+        if split is not None:
+            put_aside(split.train, settings)
+            refuse_held_out(files, split, reader.cases)
+    except DataError as error:
+        return [str(error)]
+    for path in files:
+        try:
+            read_file(path, reader.channels, settings)
+        except DataError as error:
+            problems.append(str(error))
+    return problems
 
 
 def _owners_split(reader: Reader, settings: DataSettings) -> bool:

@@ -243,15 +243,21 @@ def _write_folder(
     if unknown:
         known = ",".join(f"{value}:{value}" for value in range(len(reader.classes)))
         options.append(f"--value-map {known},{UNKNOWN}:{UNKNOWN}")
-    if any(place.case.group is not None for place in places):
-        rows = [(stems[p.case.id], p.case.group or p.case.id) for p in places]
-        _write_csv(folder / "groups.csv", [("file", "group"), *rows])
-        options.append(f"--groups {shlex.quote(str(folder / 'groups.csv'))}")
+    options += _write_groups(places, stems, folder)
     if any(place.subset for place in places):
         for subset in SUBSETS:
             chosen = [stems[p.case.id] for p in places if p.subset == subset]
             _write_lines(folder / f"{subset}.txt", chosen)
     return " ".join(options)
+
+
+def _write_groups(places: list[_Place], stems: Mapping[str, str], folder: Path) -> list[str]:
+    """Write groups.csv where there are groups; the option that names it."""
+    if all(place.case.group is None for place in places):
+        return []
+    rows = [(stems[p.case.id], p.case.group or p.case.id) for p in places]
+    _write_csv(folder / "groups.csv", [("file", "group"), *rows])
+    return [f"--groups {shlex.quote(str(folder / 'groups.csv'))}"]
 
 
 def _numbers(objects: np.ndarray, case: Case) -> np.ndarray:
@@ -299,7 +305,8 @@ def _write_nnunet(
     if val:
         train = [stems[p.case.id] for p in places if p.subset == "train"]
         _write_json(folder / "splits_final.json", [{"train": train, "val": val}])
-    return f"--dataset nnunet --data-root {shlex.quote(str(folder))}"
+    options = [f"--dataset nnunet --data-root {shlex.quote(str(folder))}"]
+    return " ".join(options + _write_groups(places, stems, folder))
 
 
 def _labels(classes: tuple[str, ...]) -> dict[str, int]:

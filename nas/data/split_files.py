@@ -34,7 +34,7 @@ class Names(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     val: tuple[str, ...]
     test: tuple[str, ...] | None = None
     seed: int = 0
-    divides_groups: str | None = None
+    divides_groups: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class _Single(Names, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -35,7 +35,7 @@ SMALLEST_HALF = 0.25
 class Split(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Case ids of the three subsets, each in natural order, and the seed that drew them.
 
-    ``divides_groups`` says why it may divide groups, None where it may not.
+    ``divides_groups`` says why it may divide groups; unset where it may not.
 
     Raises:
         DataError: on construction, when an id stands twice.
@@ -45,7 +45,7 @@ class Split(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     val: tuple[str, ...]
     test: tuple[str, ...]
     seed: int = 0
-    divides_groups: str | None = None
+    divides_groups: str | msgspec.UnsetType = msgspec.UNSET
 
     def __post_init__(self) -> None:
         seen: dict[str, str] = {}

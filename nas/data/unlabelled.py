@@ -11,9 +11,10 @@ import numpy as np
 import torch
 
 from nas.data.batches import Batch, Shuffled, resize_image
-from nas.data.cases import natural_key
+from nas.data.cases import Case, natural_key
 from nas.data.images import IMAGE_SUFFIXES, open_image
 from nas.data.preprocessing import preprocess_image
+from nas.data.splits import Split
 from nas.errors import DataError
 from nas.settings import DataSettings
 
@@ -48,6 +49,24 @@ def files_of(folder: Path) -> tuple[Path, ...]:
             f"--unlabelled {folder} holds no images ({', '.join(IMAGE_SUFFIXES)} are read)."
         )
     return tuple(sorted(files, key=lambda path: natural_key(path.name)))
+
+
+def refuse_held_out(files: Iterable[Path], split: Split, cases: Iterable[Case]) -> None:
+    """Refuse unlabelled images that a run is to be judged by.
+
+    Raises:
+        DataError: names the first one.
+    """
+    judges = {*split.val, *split.test}
+    held_out = {
+        path.resolve(): case.id for case in cases if case.id in judges for path in case.files
+    }
+    for path in files:
+        if path.resolve() in held_out:
+            raise DataError(
+                f"--unlabelled holds {path}, which is the validation or test image "
+                f"{held_out[path.resolve()]}: scores on it would be too good. Take it out."
+            )
 
 
 def read_file(path: Path, channels: int, settings: DataSettings) -> np.ndarray:

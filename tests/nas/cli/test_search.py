@@ -86,7 +86,7 @@ def no_images(data: Path) -> None:
         (strange_mask, "255"),
         (cut_images, "damaged or incomplete"),
         (no_pairs, "has a mask in"),
-        (no_images, "There is no folder"),
+        (no_images, "holds no folder images/"),
     ],
 )
 def test_damaged_data_is_refused_before_anything_is_written(

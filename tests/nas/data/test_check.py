@@ -11,7 +11,8 @@ from nas.data import check as module
 from nas.data.cases import UNKNOWN, Case, Subset
 from nas.data.check import Objects, Report, check, examine
 from nas.data.findings import Seen
-from nas.data.splits import Split, save_split
+from nas.data.readers import survey
+from nas.data.splits import Split, make_split, save_split
 from nas.errors import UsageError
 from nas.settings import DataSettings
 
@@ -322,3 +323,31 @@ def test_who_looks_sees_each_case_once_and_the_split(make_folder: Make) -> None:
     assert all(each.image is not None and each.mask is not None for each in seen)
     assert examined.split is not None
     assert len(examined.split.train) == examined.report.split["train"]
+
+
+def test_images_without_masks_are_read_too(make_folder: Make, tmp_path: Path) -> None:
+    settings = make_folder(6)
+    split = make_split(survey(settings), settings)
+    more = tmp_path / "more"
+    more.mkdir()
+    source = tmp_path / "images" / f"{split.train[0]}.png"
+    (more / "good.png").write_bytes(source.read_bytes())
+    asked = msgspec.structs.replace(settings, unlabelled=more)
+    assert check(asked).ok
+    (more / "cut.png").write_bytes(source.read_bytes()[:300])
+    (more / "text.png").write_text("none")
+    assert [name in "".join(check(asked).problems) for name in ("good", "cut", "text")] == [
+        False,
+        True,
+        True,
+    ]
+    held_out = msgspec.structs.replace(settings, unlabelled=tmp_path / "images")
+    (problem,) = check(held_out).problems
+    assert "is the validation or test image" in problem
+    (problem,) = check(msgspec.structs.replace(settings, unlabelled_images=99)).problems
+    assert "--unlabelled-images 99" in problem
+
+
+def test_preprocessing_that_cannot_be_is_refused(make_folder: Make) -> None:
+    with pytest.raises(UsageError, match="--image-channel green"):
+        check(make_folder(6, image_channel="green"))
