@@ -6,7 +6,7 @@ import shlex
 
 from nas.cli.common import main as run_command
 from nas.cli.common import parse_run, prepare_run_folder, refuse_unused, tell_health
-from nas.runs import new_run_path
+from nas.runs import RunFolder, new_run_path
 from nas.settings import RetrainSettings
 
 COMMAND = "nas-retrain"
@@ -28,7 +28,17 @@ def retrain() -> None:
     run_retraining(settings, folder, resume)
     tell_health(folder)
     print(f"Done. The segmenter is {folder.checkpoint('segmenter')}")
-    print(f"Next: nas-evaluate {shlex.quote(str(folder.path))}")
+    print(f"Next: nas-evaluate {shlex.quote(str(folder.path))}{_subset_to_score(folder)}")
+
+
+def _subset_to_score(folder: RunFolder) -> str:
+    """The option that names other images than those for test, where there are none."""
+    from nas.data.splits import load_split
+
+    split = load_split(folder.split_file)
+    if split.test:
+        return ""
+    return f" --split {'val' if split.val else 'train'}"
 
 
 def main() -> None:

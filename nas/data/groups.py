@@ -19,25 +19,28 @@ def case_id(name: str, ids: Collection[str]) -> str | None:
 
 
 def read_groups(path: Path, ids: Collection[str]) -> dict[str, str]:
-    """Group of every case from a CSV of two columns, the file and its group.
+    """Group of every case from a CSV: the file, and its group in the second column.
 
-    The first line is a header unless it names a case. Lines of files that are not among
-    ``ids`` are passed over, so that one CSV can serve a part of the data.
+    The first line is a header unless it names a case; where the header has a column ``group``,
+    that is taken. Lines of files that are not among ``ids`` are passed over, so that one CSV can
+    serve a part of the data.
 
     Raises:
         DataError: the file cannot be read, a line has one column only, a case has two
             groups, or a case has none.
     """
     groups: dict[str, str] = {}
-    for number, row in enumerate(_rows(path), start=1):
+    rows = _rows(path)
+    column = _group_column(rows, ids)
+    for number, row in enumerate(rows, start=1):
         if not any(cell.strip() for cell in row):
             continue
-        if len(row) < 2 or not row[1].strip():
+        if len(row) <= column or not row[column].strip():
             raise DataError(f"Line {number} of {path} has no group: expected file,group.")
         case = case_id(row[0], ids)
         if case is None:
             continue
-        group = row[1].strip()
+        group = row[column].strip()
         if groups.setdefault(case, group) != group:
             raise DataError(f"{path} gives {case} two groups, {groups[case]} and {group}.")
     missing = [case for case in ids if case not in groups]
@@ -69,6 +72,13 @@ def with_groups(
         problems.append(str(error))
         return tuple(cases)
     return tuple(replace(case, group=groups[case.id]) for case in cases)
+
+
+def _group_column(rows: list[list[str]], ids: Collection[str]) -> int:
+    header = [cell.strip().casefold() for cell in rows[0]] if rows else []
+    if "group" in header and case_id(rows[0][0], ids) is None:
+        return header.index("group")
+    return 1
 
 
 def _rows(path: Path) -> list[list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -28,6 +29,26 @@ def test_a_retraining_leaves_a_segmenter_and_the_next_command(
     folder = RunFolder.open(Path("my run"), "retrain")
     assert folder.load_checkpoint("segmenter", "segmenter")["epoch"] in (1, 2)
     assert "remaining 0 s" in result.out
+
+
+@pytest.mark.parametrize(("val", "subset"), [(["case4"], "val"), ([], "train")])
+def test_the_next_command_scores_images_that_there_are(
+    command: Command, options: list[object], tmp_path: Path, val: list[str], subset: str
+) -> None:
+    split = tmp_path / "split.json"
+    train = ["case1", "case2", "case3"]
+    split.write_text(json.dumps({"train": train, "val": val, "test": []}))
+    counts = {"--train-images", "--val-images"}
+    kept = [
+        each
+        for place, each in enumerate(options)
+        if each not in counts and (place == 0 or options[place - 1] not in counts)
+    ]
+    result = command("retrain", *kept, "--split", split, "--discriminator", "none")
+    assert result.code == 0, result
+    (line,) = (each for each in result.out.splitlines() if each.startswith("Next: "))
+    assert line.endswith(f" --split {subset}")
+    assert command(*line.removeprefix("Next: nas-").split()).code == 0
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,16 @@ def test_stem_that_looks_like_an_extension(tmp_path: Path) -> None:
     assert read_groups(path, ["slice.1", "slice.2"]) == {"slice.1": "x", "slice.2": "y"}
 
 
+def test_a_header_may_say_which_column_the_group_is(tmp_path: Path) -> None:
+    path = _write(tmp_path / "g.csv", "file,id,Group\na,1,x\nb,2,y\n")
+    assert read_groups(path, ["a", "b"]) == {"a": "x", "b": "y"}
+    path = _write(tmp_path / "g.csv", "a,group\nb,other\n")
+    assert read_groups(path, ["a", "b"]) == {"a": "group", "b": "other"}
+    path = _write(tmp_path / "g.csv", "file,id,group\na,1\n")
+    with pytest.raises(DataError, match="Line 2"):
+        read_groups(path, ["a"])
+
+
 def test_a_volume_may_be_named_by_its_file(tmp_path: Path) -> None:
     path = _write(tmp_path / "g.csv", "p.1.nii.gz,x\np2,y\n")
     assert read_groups(path, ["p.1", "p2"]) == {"p.1": "x", "p2": "y"}
