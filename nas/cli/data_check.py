@@ -62,11 +62,11 @@ def run(arguments: Sequence[str]) -> None:
         print(f"Note: {note}")
     for problem in report.problems[:SHOWN_PROBLEMS]:
         print(f"Problem: {problem}")
+    print(f"Verdict: {report.verdict[0].lower()}{report.verdict[1:]}")
     if not report.ok:
         more = len(report.problems) - SHOWN_PROBLEMS
         hidden = f" ({more} are not shown)" if more > 0 else ""
         raise DataError(f"Problems to mend before training: {len(report.problems)}{hidden}.")
-    print(f"Verdict: {report.verdict[0].lower()}{report.verdict[1:]}")
 
 
 def report_table(report: Report) -> Table:

@@ -70,6 +70,8 @@ def run(arguments: Sequence[str]) -> None:
                 reader, split, options.out.parent, "nnunet", options.out.name, progress=tell
             )
     print(f"Written: {written.folder}, {len(written.stems)} cases.")
+    if written.lost:
+        print(f"Note: nnU-Net's form has no {' and no '.join(written.lost)}: they are left out.")
     further = written.options
     for note in divided_by(split, reader.cases) if split is not None else ():
         print(f"Note: {note}")

@@ -1,7 +1,7 @@
 """Decoded images and masks in files that are mapped into memory, for this and for later runs.
 
 Each case has a file of its own. Its name is the digest of all that the content depends on: the
-bytes of the files of the case (not their names, places or dates), the settings of the reader, the
+case's id and the bytes of its files (not their places or dates), the settings of the reader, the
 size, the versions of what decodes, and `FORMAT`. An entry therefore never changes; where anything
 else does, another entry is looked for. A file is:
 

@@ -307,20 +307,28 @@ def _missing_classes(findings: Findings, split: Split | None) -> tuple[list[str]
     overall, shares = findings.shares(), _split_shares(findings, split)
     for index, name in enumerate(findings.classes[: len(overall)]):
         if overall[index] == 0:
-            notes.append(f"The class {name} occurs in no mask.")
+            problems.append(
+                f"{_class(name)} occurs in no mask, so nothing can learn it: leave it out, or add "
+                "images that have it."
+            )
             continue
         lacking = [subset for subset, each in shares.items() if each[index] == 0]
         if "train" in lacking:
             problems.append(
-                f"The class {name} occurs in no training mask and cannot be learnt: choose another "
+                f"{_class(name)} occurs in no training mask and cannot be learnt: choose another "
                 "split (--split, --split-seed), or more training images."
             )
         notes += [
-            f"The class {name} occurs in no mask of {subset}: it has no score there."
+            f"{_class(name)} occurs in no mask of {subset}: it has no score there."
             for subset in lacking
             if subset != "train"
         ]
     return problems, notes
+
+
+def _class(name: str) -> str:
+    """The name as the beginning of a sentence; classes without names are called class 1, ..."""
+    return f"The {name}" if name.startswith("class ") else f"The class {name}"
 
 
 def _objects(findings: Findings) -> Objects | None:
@@ -354,10 +362,12 @@ def _notes(findings: Findings) -> list[str]:
         )
     if findings.duplicates:
         notes.append(
-            f"{len(findings.duplicates)} images occur more than once, such as "
-            f"{', '.join(findings.duplicates[0])}."
+            f"{_groups(len(findings.duplicates))} of images are equal to the last bit, such as "
+            f"{_listed(findings.duplicates[0])}."
         )
     if len(findings.kinds) > 1:
         kinds = ", ".join(f"{count} {kind}" for kind, count in findings.kinds.items())
         notes.append(f"The images are stored in several ways: {kinds}.")
+    if findings.kinds["16-bit RGB"]:
+        notes.append("16-bit RGB images are read to 8 bits for each colour.")
     return notes

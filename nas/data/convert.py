@@ -12,7 +12,9 @@ import csv
 import json
 import re
 import shlex
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -42,11 +44,13 @@ class Converted:
         folder: that holds the data.
         stems: stem of the files of each case, by its id.
         options: to type after a command that reads the folder.
+        lost: what of the data has no place in the form, in words.
     """
 
     folder: Path
     stems: dict[str, str]
     options: str
+    lost: tuple[str, ...] = ()
 
 
 def convert(
@@ -95,12 +99,11 @@ def convert(
     places = _places(reader, split)
     stems = safe_stems(place.case.id for place in places)
     pictures = _Pictures.of(reader, places, single_file=form == "folder")
-    if form == "nnunet":
-        options = _write_nnunet(reader, places, stems, pictures, folder, progress)
-    else:
-        options = _write_folder(reader, places, stems, pictures, folder, progress)
-    _write_csv(folder / "cases.csv", _table(places, stems))
-    return Converted(folder, stems, options)
+    write = _write_nnunet if form == "nnunet" else _write_folder
+    with _empty_again_on_failure(folder):
+        options = write(reader, places, stems, pictures, folder, progress)
+        _write_csv(folder / "cases.csv", _table(places, stems))
+    return Converted(folder, stems, options, _lost(places) if form == "nnunet" else ())
 
 
 @dataclass(frozen=True)
@@ -126,6 +129,25 @@ def _places(reader: Reader, split: Split | None) -> list[_Place]:
 def _require_empty(folder: Path) -> None:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} is not empty; name a folder that is empty or not there yet.")
+
+
+@contextmanager
+def _empty_again_on_failure(folder: Path) -> Iterator[None]:
+    """Remove what was written into a folder that was empty, should the writing fail."""
+    try:
+        yield
+    except BaseException:
+        for path in folder.iterdir() if folder.is_dir() else ():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        raise
+
+
+def _lost(places: list[_Place]) -> tuple[str, ...]:
+    found = {
+        "objects": any(place.case.instances is not None for place in places),
+        "fields of view": any(place.case.field_of_view is not None for place in places),
+    }
+    return tuple(name for name, there in found.items() if there)
 
 
 def safe_stems(ids: Iterable[str]) -> dict[str, str]:

@@ -42,6 +42,8 @@ def open_picture(path: Path) -> Iterator[Image.Image]:
             yield picture
     except FileNotFoundError:
         raise DataError(f"{path} does not exist.") from None
+    except (PermissionError, IsADirectoryError) as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}.") from error
     except UnidentifiedImageError:
         raise DataError(
             f"{path} is not an image that can be read ({', '.join(IMAGE_SUFFIXES)} are)."

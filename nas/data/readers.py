@@ -85,7 +85,13 @@ def survey(settings: DataSettings) -> Reader:
     layout = READERS[settings.dataset]
     _refuse_options(settings, layout)
     module = import_module(f"nas.data.layouts.{layout.module}")
-    reader: Reader = module.survey(settings)
+    try:
+        reader: Reader = module.survey(settings)
+    except OSError as error:
+        raise DataError(
+            f"{error.filename or settings.data_root} cannot be read ({error.strerror or error}): "
+            "mend its permissions, or copy it to where it can."
+        ) from error
     return reader
 
 

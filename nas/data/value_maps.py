@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -94,6 +95,31 @@ def to_classes(
     table = np.zeros(LARGEST + 1, dtype=np.uint8)
     table[values] = classes
     return table[stored]
+
+
+def count_classes(masks: Iterable[tuple[str, np.ndarray]], of_what: str, advice: str) -> int:
+    """Number of the classes in masks whose values are the classes 0, 1, ... themselves.
+
+    Args:
+        masks: place and stored values of each.
+        of_what: what the masks are of, such as ``12 cases``.
+        advice: what to do about other values, as a sentence.
+
+    Raises:
+        DataError: the values are others; it names the mask with the rarest one.
+    """
+    places: dict[int, list[str]] = defaultdict(list)
+    for place, stored in masks:
+        for value in _distinct(stored).tolist():
+            places[value].append(place)
+    if sorted(places) != list(range(len(places))) or len(places) < 2:
+        rarest = min(places, key=lambda value: (len(places[value]), -value), default=None)
+        where = f" ({rarest} in {places[rarest][0]})" if rarest is not None else ""
+        raise DataError(
+            f"The masks of {of_what} hold the values {shown(places)}{where}; expected every class "
+            f"0 (background), 1, 2, ... without a gap. {advice}"
+        )
+    return len(places)
 
 
 def _distinct(stored: np.ndarray) -> np.ndarray:

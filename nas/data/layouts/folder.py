@@ -34,8 +34,8 @@ from nas.data.value_maps import (
     ADVICE,
     check_class_names,
     class_count,
+    count_classes,
     parse_value_map,
-    shown,
     to_classes,
 )
 from nas.errors import DataError, UsageError
@@ -66,15 +66,9 @@ class FolderReader(LayoutReader):
         return ("background", *(f"class {k}" for k in range(1, count)))
 
     def _count_values(self) -> int:
-        found: set[int] = set()
-        for case in self.cases:
-            found.update(np.unique(open_mask(the_file(case.mask))).tolist())
-        if sorted(found) != list(range(len(found))) or len(found) < 2:
-            raise DataError(
-                f"The masks of {len(self.cases)} cases hold the values {shown(found)}; expected "
-                f"every class 0 (background), 1, 2, ... without a gap. {ADVICE}"
-            )
-        return len(found)
+        files = (the_file(case.mask) for case in self.cases)
+        masks = ((str(path), open_mask(path)) for path in files)
+        return count_classes(masks, f"{len(self.cases)} cases", ADVICE)
 
     def read_image(self, case: Case) -> np.ndarray:
         """(C, H, W) float32 in [0, 1]."""
@@ -228,12 +222,28 @@ def read_folder(
         cases=with_groups(cases, settings.groups, problems),
         lists=_lists(root, subsets, {case.id for case in cases}, problems),
         problems=tuple(problems),
-        notes=tuple(notes),
+        notes=(*notes, *_notes(root, settings, pairs)),
         white=settings.white,
         window=settings.window,
         value_map=value_map,
         class_names=class_names,
     )
+
+
+def _notes(root: Path, settings: DataSettings, pairs: Iterable[Pair]) -> list[str]:
+    """What a user should know beside the form of the folders."""
+    notes = []
+    if settings.groups is None and (root / "groups.csv").is_file():
+        notes.append(
+            f"{root / 'groups.csv'} is not used: --groups {root / 'groups.csv'} keeps its groups "
+            "together."
+        )
+    if any(is_dicom(pair.image) for pair in pairs):
+        notes.append(
+            "DICOM images are read with their rescale slope and intercept and "
+            f"{'--window' if settings.window else 'their own window'}; MONOCHROME1 is turned round."
+        )
+    return notes
 
 
 def _all_pairs(root: Path, problems: list[str]) -> tuple[list[Pair], list[str]]:

@@ -14,7 +14,7 @@ import numpy as np
 from nas.data.cases import Case, Slice, Source, Subset, natural_key
 from nas.data.groups import read_groups
 from nas.data.layouts.layout import LayoutReader
-from nas.data.value_maps import class_count, shown, to_classes
+from nas.data.value_maps import class_count, count_classes, to_classes
 from nas.data.volumes import (
     AXES,
     KEPT,
@@ -87,15 +87,8 @@ class VolumeReader(LayoutReader):
 
     def _count_values(self) -> int:
         files = dict.fromkeys(_slices(case.mask)[0].path for case in self.cases)
-        found: set[int] = set()
-        for path in files:
-            found.update(np.unique(self.cache.labels(path)).tolist())
-        if sorted(found) != list(range(len(found))) or len(found) < 2:
-            raise DataError(
-                f"The masks of {len(files)} volumes hold the values {shown(found)}; expected "
-                f"every class 0 (background), 1, 2, ... without a gap. {self.advice}"
-            )
-        return len(found)
+        masks = ((str(path), self.cache.labels(path)) for path in files)
+        return count_classes(masks, f"{len(files)} volumes", self.advice)
 
     def read_image(self, case: Case) -> np.ndarray:
         """(C, H, W) float32 in [0, 1]."""

@@ -36,7 +36,7 @@ def test_every_problem_is_told(command: Command, data: Path) -> None:
         assert [
             line for line in result.out.splitlines() if line.startswith("Problem") and name in line
         ]
-    assert "Verdict" not in result.out
+    assert "Verdict: not ready to train on" in result.out
 
 
 def test_a_long_list_is_cut(command: Command, data: Path) -> None:

@@ -114,9 +114,21 @@ def test_nothing_there_is_a_problem_too(tmp_path: Path) -> None:
     assert report.cases == 0
 
 
-def test_a_class_that_never_occurs_is_noted(make_folder: Make) -> None:
-    report = check(make_folder(6, class_names=("background", "a", "b", "rare")))
-    assert report.notes == ("The class rare occurs in no mask.",)
+def test_a_class_that_never_occurs_is_a_problem(make_folder: Make) -> None:
+    report = check(make_folder(10, values=(0, 1), class_names=("background", "cell", "nucleus")))
+    (problem,) = report.problems
+    assert problem.startswith("The class nucleus occurs in no mask")
+    numbered = check(make_folder(10, values=(0, 1), value_map="0:0,1:1,7:2"))
+    assert "The class 2 occurs in no mask" in "".join(numbered.problems)
+
+
+def test_colours_of_16_bits_are_worth_a_note(
+    make_folder: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = make_folder(6)
+    assert not any("16-bit RGB" in note for note in check(settings).notes)
+    monkeypatch.setattr("nas.data.layouts.layout.read_header", lambda path: "16-bit RGB")
+    assert "16-bit RGB images are read to 8 bits for each colour." in check(settings).notes
 
 
 def test_wrong_settings_are_no_problem_of_the_data(make_folder: Make) -> None:
@@ -226,8 +238,8 @@ def test_a_class_that_is_in_no_training_mask_is_a_problem(checked: Read) -> None
     assert report.ok
     assert "The class a occurs in no mask of val: it has no score there." in report.notes
     report = checked(dict.fromkeys(NAMES, "01"), OWNERS, lists=LISTS)
-    assert report.ok
-    assert "The class b occurs in no mask." in report.notes
+    (problem,) = report.problems
+    assert problem.startswith("The class b occurs in no mask, so")
 
 
 def test_nearly_the_same_images_are_a_problem_where_the_split_divides_them(

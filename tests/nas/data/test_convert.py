@@ -321,3 +321,40 @@ def test_progress_counts_the_cases_that_are_written(tmp_path: Path, form: str) -
         progress=lambda done, total: told.append((done, total)),
     )
     assert told == [(1, 3), (2, 3), (3, 3)]
+
+
+@pytest.mark.parametrize("form", ["folder", "nnunet"])
+def test_a_conversion_that_fails_leaves_nothing_behind(tmp_path: Path, form: str) -> None:
+    class Damaged(Memory):
+        def read_mask(self, case: Case) -> np.ndarray:
+            if case.id == "c":
+                raise DataError("c is damaged.")
+            return super().read_mask(case)
+
+    whole = _reader(["a", "b", "c"])
+    damaged = Damaged(stored=whole.stored, masks=whole.masks)
+    with pytest.raises(DataError, match="c is damaged"):
+        convert(damaged, None, tmp_path / "out", form)  # type: ignore[arg-type]
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    convert(whole, None, tmp_path / "out", form)  # type: ignore[arg-type]
+
+
+def test_what_has_no_place_in_nnunets_form_is_named(tmp_path: Path) -> None:
+    names = ["a", "b"]
+
+    class WithObjects(Memory):
+        @property
+        def cases(self) -> tuple[Case, ...]:
+            return tuple(
+                Case(case.id, case.image, case.mask, "g", instances=1, field_of_view=1)
+                for case in super().cases
+            )
+
+    plain = _reader(names)
+    reader = WithObjects(stored=plain.stored, masks=plain.masks)
+    done = convert(reader, None, tmp_path / "n", "nnunet")
+    assert done.lost == ("objects", "fields of view")
+    assert (done.folder / "groups.csv").read_text() == "file,group\na,g\nb,g\n"
+    assert f"--groups {done.folder / 'groups.csv'}" in done.options
+    assert convert(reader, None, tmp_path / "f", "folder").lost == ()
+    assert convert(plain, None, tmp_path / "p", "nnunet").lost == ()

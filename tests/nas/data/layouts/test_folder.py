@@ -1,6 +1,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from PIL import Image
@@ -63,7 +64,7 @@ def test_values_may_share_a_class(make_folder: Make) -> None:
 
 
 def test_unmapped_values_are_listed_with_advice(make_folder: Make) -> None:
-    with pytest.raises(DataError, match=r"values 0, 255;.*--value-map.*0:0,255:1"):
+    with pytest.raises(DataError, match=r"values 0, 255 \(255 in .*; expected .*--value-map.*0:0,255:1"):
         _ = open_reader(make_folder(2, values=(0, 255))).classes
 
 
@@ -369,3 +370,23 @@ def test_real_images(name: str, pairs: int, channels: int) -> None:
             colours = np.asarray(picture.convert("RGB"))[..., :channels]
         stored = np.moveaxis(colours, -1, 0) / 255
         np.testing.assert_allclose(reader.read_image(case), stored, atol=1e-6)
+
+
+def test_the_mask_with_the_rarest_value_is_named(make_folder: Make, save_picture: Save) -> None:
+    settings = make_folder(4, values=(0, 1))
+    odd = np.zeros((40, 48), np.uint8)
+    odd[3, 3] = 77
+    path = save_picture(_root(settings) / "masks" / "case3.png", odd)
+    with pytest.raises(DataError) as caught:
+        _ = open_reader(settings).classes
+    assert f"hold the values 0, 1, 77 (77 in {path}); expected" in str(caught.value)
+
+
+def test_groups_that_are_there_and_not_used_are_told(make_folder: Make) -> None:
+    settings = make_folder(2)
+    assert survey(settings).notes == ()
+    groups = _root(settings) / "groups.csv"
+    groups.write_text("case1,a\ncase2,b\n")
+    (note,) = survey(settings).notes
+    assert f"--groups {groups}" in note
+    assert survey(msgspec.structs.replace(settings, groups=groups)).notes == ()
