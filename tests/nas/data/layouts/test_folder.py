@@ -64,7 +64,7 @@ def test_values_may_share_a_class(make_folder: Make) -> None:
 
 
 def test_unmapped_values_are_listed_with_advice(make_folder: Make) -> None:
-    with pytest.raises(DataError, match=r"values 0, 255 \(255 in .*; expected .*--value-map.*0:0,255:1"):
+    with pytest.raises(DataError, match=r"values 0, 255 \(255 in .*--value-map.*0:0,255:1"):
         _ = open_reader(make_folder(2, values=(0, 255))).classes
 
 
