@@ -25,13 +25,13 @@ from search_spaces.cell_genotype import (
     Ends,
     Network,
     Relaxation,
-    complete_edges,
 )
 from search_spaces.derivation import derive
 from search_spaces.description import Normalisation
 from search_spaces.normalisation import conv2d, linear
 from search_spaces.operations import FactorisedReduction, Style, build_operation, relu_conv_norm
-from search_spaces.relaxation import ArchitectureParameters, MixedOperation
+from search_spaces.relaxation import ArchitectureParameters
+from search_spaces.relaxed_cell import RelaxedCell
 from search_spaces.supernet import Supernet
 
 KINDS: Mapping[str, CellKind] = {"N": "normal", "R": "reduction"}
@@ -75,21 +75,17 @@ class Cell(nn.Module):
         style: Style,
     ) -> None:
         super().__init__()
-        bring = FactorisedReduction if place.halved else relu_conv_norm
-        self.before = bring(place.before, place.channels, style)
-        self.last = relu_conv_norm(place.last, place.channels, style)
+        self.before, self.last = bring(place, style)
         self.edges = nn.ModuleDict({f"{s}_{t}": module for (s, t), module in edges.items()})
         self.wiring = tuple(edges)
         self.concat = tuple(concat)
         self.out_channels = len(concat) * place.channels
 
-    def forward(self, before: Tensor, last: Tensor, *probabilities: Tensor) -> Tensor:
-        """Output of the cell; in a supernet ``probabilities`` is one tensor (edges, operations)."""
+    def forward(self, before: Tensor, last: Tensor) -> Tensor:
+        """Output of the cell, from the outputs of the cell before the last and of the last."""
         nodes = {0: self.before(before), 1: self.last(last)}
-        for (source, target), edge, *row in zip(
-            self.wiring, self.edges.values(), *probabilities, strict=True
-        ):
-            term = edge(nodes[source], *row)
+        for (source, target), edge in zip(self.wiring, self.edges.values(), strict=True):
+            term = edge(nodes[source])
             nodes[target] = nodes[target] + term if target in nodes else term
         return torch.cat([nodes[node] for node in self.concat], dim=1)
 
@@ -125,7 +121,7 @@ class CellStack(nn.Module):
         in_channels: int,
         outputs: int,
         style: Style,
-        make_cell: Callable[[Place], Cell],
+        make_cell: Callable[[Place], Cell | RelaxedCell],
     ) -> None:
         super().__init__()
         self.network = network
@@ -251,14 +247,9 @@ class CellSupernet(CellStack, Supernet):
             outputs=outputs,
         )
 
-        def make_cell(place: Place) -> Cell:
-            edges = {
-                (source, target): MixedOperation(
-                    operations, place.channels, place.stride(source), style
-                )
-                for source, target in complete_edges(nodes)
-            }
-            return Cell(place, edges, range(INPUTS, INPUTS + nodes), style)
+        def make_cell(place: Place) -> RelaxedCell:
+            stride, brought = place.stride(0), bring(place, style)
+            return RelaxedCell(*brought, nodes, operations, place.channels, stride, style)
 
         super().__init__(network, in_channels, outputs, style, make_cell)
         self.operations = tuple(operations)
@@ -273,6 +264,17 @@ class CellSupernet(CellStack, Supernet):
     def alphas(self) -> list[nn.Parameter]:
         """The architecture parameters."""
         return list(self.alpha.parameters())
+
+    def of_edges(self) -> dict[str, Tensor]:
+        """All parameters and buffers by the names that a `CellNetwork` gives to its own."""
+        values = {
+            name: value
+            for name, value in self.state_dict().items()
+            if not name.startswith(("cells.", "alpha."))
+        }
+        for place, cell in enumerate(self.cells):
+            values |= {f"cells.{place}.{name}": value for name, value in cell.of_edges()}
+        return values
 
     def relaxation(self) -> Relaxation:
         """The architecture parameters as plain numbers, from which a genotype is derived."""
@@ -290,8 +292,15 @@ def inherit_weights(network: CellNetwork, supernet: CellSupernet) -> None:
         KeyError: the network has an operation or a norm layer that the supernet lacks.
         RuntimeError: their shapes differ.
     """
-    weights = supernet.state_dict()
+    weights = supernet.of_edges()
     network.load_state_dict({name: weights[name] for name in network.state_dict()})
+
+
+def bring(place: Place, style: Style) -> tuple[nn.Module, nn.Module]:
+    """What brings the two inputs of a cell to one shape."""
+    build = FactorisedReduction if place.halved else relu_conv_norm
+    before = build(place.before, place.channels, style)
+    return before, relu_conv_norm(place.last, place.channels, style)
 
 
 def _memory_format(images: Tensor) -> torch.memory_format:

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from typing import get_args
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
+from torch.nn.utils.parametrize import register_parametrization
 
 from search_spaces.description import Normalisation
 
@@ -77,7 +80,83 @@ def conv2d(
     return spectral_norm(convolution) if normalisation == "spectral" else convolution
 
 
+def stacked_weights(
+    normalisation: Normalisation,
+    copies: int,
+    in_channels: int,
+    out_channels: int,
+    kernel_size: int,
+    bias: bool | None = None,
+) -> nn.Module:
+    """The weights of `conv2d` for several convolutions, one behind the other along the first axis.
+
+    ``weight`` is (copies * out_channels, in_channels, k, k), ``bias`` (copies * out_channels,) or
+    None. Each copy is initialised, and spectrally normalised, for itself.
+
+    Args:
+        in_channels: that each output channel sees.
+        bias: by default, whether no norm layer follows.
+    """
+    layer = nn.Conv2d(
+        copies * in_channels,
+        copies * out_channels,
+        kernel_size,
+        groups=copies,
+        bias=not has_norm_layer(normalisation) if bias is None else bias,
+    )
+    if normalisation == "spectral":
+        register_parametrization(layer, "weight", StackedSpectralNorm(layer.weight, copies))
+    return layer
+
+
 def linear(normalisation: Normalisation, in_features: int, out_features: int) -> nn.Module:
     """Linear layer with bias, spectrally normalised if the network is."""
     layer = nn.Linear(in_features, out_features)
     return spectral_norm(layer) if normalisation == "spectral" else layer
+
+
+class StackedSpectralNorm(nn.Module):
+    """Several weights, each divided by its largest singular value, as `spectral_norm` does with one.
+
+    The value is found by one step of the power method for each forward pass in training.
+
+    Args:
+        weight: (copies * out_channels, ...), the weights one behind the other.
+        copies: how many there are.
+    """
+
+    _u: Tensor
+    _v: Tensor
+
+    def __init__(self, weight: Tensor, copies: int) -> None:
+        super().__init__()
+        self.copies = copies
+        matrices = self._matrices(weight)
+        self.register_buffer("_u", _unit(torch.randn_like(matrices[..., 0])).flatten())
+        self.register_buffer("_v", _unit(torch.randn_like(matrices[:, 0])).flatten())
+        self._approach(matrices, steps=15)
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """The weights divided by their norms."""
+        matrices = self._matrices(weight)
+        if self.training:
+            self._approach(matrices, steps=1)
+        left = self._u.clone().view(self.copies, 1, -1)
+        right = self._v.clone().view(self.copies, -1, 1)
+        return (matrices / (left @ (matrices @ right))).view(weight.shape)
+
+    def _matrices(self, weight: Tensor) -> Tensor:
+        return weight.flatten(1).unflatten(0, (self.copies, -1))
+
+    @torch.no_grad()
+    def _approach(self, matrices: Tensor, steps: int) -> None:
+        for _ in range(steps):
+            right = self._v.view(self.copies, -1, 1)
+            left = _unit((matrices @ right).squeeze(2))
+            self._u.copy_(left.flatten())
+            right = _unit((left.unsqueeze(1) @ matrices).squeeze(1))
+            self._v.copy_(right.flatten())
+
+
+def _unit(vectors: Tensor) -> Tensor:
+    return functional.normalize(vectors, dim=1, eps=1e-12)

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import reduce
-from operator import add
 
 import torch
 from torch import Tensor, nn
 
 from search_spaces.cell_genotype import CellKind, Relaxation, complete_edges
-from search_spaces.operations import Style, build_operation
 
 
 class ArchitectureParameters(nn.Module):
@@ -40,28 +37,6 @@ class ArchitectureParameters(nn.Module):
         Nine significant digits are kept, which restore every float32 exactly.
         """
         return Relaxation(tuple(operations), _rows(self.normal), _rows(self.reduction))
-
-
-class MixedOperation(nn.ModuleDict):
-    """All candidate operations of one edge, weighted by their probabilities.
-
-    `none` has a probability but no module: it is never computed and contributes exactly zero.
-    """
-
-    def __init__(self, operations: Sequence[str], channels: int, stride: int, style: Style) -> None:
-        super().__init__(
-            {
-                name: build_operation(name, channels, stride, style)
-                for name in operations
-                if name != "none"
-            }
-        )
-        self.columns = [column for column, name in enumerate(operations) if name != "none"]
-
-    def forward(self, x: Tensor, probabilities: Tensor) -> Tensor:
-        """sum_o probabilities[o] * o(x); probabilities is (operations,)."""
-        pairs = zip(self.columns, self.values(), strict=True)
-        return reduce(add, (probabilities[column] * module(x) for column, module in pairs))
 
 
 def _rows(alpha: Tensor) -> tuple[tuple[float, ...], ...]:

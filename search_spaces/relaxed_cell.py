@@ -1,0 +1,81 @@
+"""The relaxed cell: every edge of the complete graph is a mixed operation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from search_spaces.cell_genotype import INPUTS, complete_edges
+from search_spaces.operations import Style
+from search_spaces.stage import Stage
+
+
+class RelaxedCell(nn.Module):
+    """Two inputs, intermediate nodes that are the sums of mixed operations on all earlier nodes.
+
+    Computed stage by stage: first all edges from the two inputs, then those from each node.
+
+    Args:
+        before, last: bring the outputs of the cell before the last and of the last cell to
+            (N, channels, H, W).
+        nodes: intermediate nodes, >= 1.
+        operations: candidate operations, in the order of the columns of alpha.
+        channels: of each node.
+        stride: of the edges from the inputs.
+        style: how convolutions are normalised.
+    """
+
+    def __init__(
+        self,
+        before: nn.Module,
+        last: nn.Module,
+        nodes: int,
+        operations: Sequence[str],
+        channels: int,
+        stride: int,
+        style: Style,
+    ) -> None:
+        super().__init__()
+        self.before = before
+        self.last = last
+        self.out_channels = nodes * channels
+        targets = range(INPUTS, INPUTS + nodes)
+        self.stages = nn.ModuleList(
+            [Stage(range(INPUTS), targets, operations, channels, stride, style)]
+        )
+        for node in targets[:-1]:
+            later = targets[node + 1 - INPUTS :]
+            self.stages.append(Stage([node], later, operations, channels, 1, style))
+        self.rows = [_rows(stage, complete_edges(nodes)) for stage in self.stages]
+
+    def forward(self, before: Tensor, last: Tensor, probabilities: Tensor) -> Tensor:
+        """(N, nodes * channels, H, W); ``probabilities`` is (edges, operations)."""
+        x = torch.stack([self.before(before), self.last(last)], dim=-1).permute(2, 3, 0, 4, 1)
+        incomplete: Tensor | None = None
+        nodes = []
+        for stage, rows in zip(self.stages, self.rows, strict=True):
+            many = len(stage.targets), len(stage.sources)
+            given = stage(x, torch.stack([probabilities[row] for row in rows]).unflatten(0, many))
+            incomplete = given if incomplete is None else incomplete + given
+            nodes.append(incomplete[0])
+            x, incomplete = incomplete[0].unsqueeze(3), incomplete[1:]
+        return torch.cat([node.transpose(1, 2).transpose(0, 1) for node in nodes], dim=3).permute(
+            0, 3, 1, 2
+        )
+
+    def of_edges(self) -> Iterator[tuple[str, Tensor]]:
+        """All parameters and buffers by the names they have in a cell that is built edge by edge."""
+        for bring in ("before", "last"):
+            for name, value in getattr(self, bring).state_dict().items():
+                yield f"{bring}.{name}", value
+        for stage in self.stages:
+            for source, target, name, value in stage.of_edges():
+                yield f"edges.{source}_{target}.{name}", value
+
+
+def _rows(stage: Stage, edges: Sequence[tuple[int, int]]) -> list[int]:
+    return [
+        edges.index((source, target)) for target in stage.targets for source in stage.sources
+    ]
