@@ -59,11 +59,10 @@ class RelaxedCell(nn.Module):
             many = len(stage.targets), len(stage.sources)
             given = stage(x, torch.stack([probabilities[row] for row in rows]).unflatten(0, many))
             incomplete = given if incomplete is None else incomplete + given
-            nodes.append(incomplete[0])
-            x, incomplete = incomplete[0].unsqueeze(3), incomplete[1:]
-        return torch.cat([node.transpose(1, 2).transpose(0, 1) for node in nodes], dim=3).permute(
-            0, 3, 1, 2
-        )
+            node, incomplete = incomplete.split([1, incomplete.shape[3] - 1], dim=3)
+            nodes.append(node.squeeze(3))
+            x = node
+        return torch.cat([node.permute(2, 0, 1, 3) for node in nodes], dim=3).permute(0, 3, 1, 2)
 
     def of_edges(self) -> Iterator[tuple[str, Tensor]]:
         """All parameters and buffers by the names they have in a cell that is built edge by edge."""

@@ -12,15 +12,18 @@ Maps are (H, W, N, sources, C), pixels first, so that samples and edges stand be
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import reduce
+from operator import add
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from search_spaces.depthwise import depthwise
-from search_spaces.folded_norm import fold, normalise
+from search_spaces.map_norm import normalised, rectified, weighted
 from search_spaces.normalisation import stacked_weights
 from search_spaces.operations import Style
+from search_spaces.pixel_products import product
 
 SHARED = ("max_pool_3x3", "avg_pool_3x3")
 """Operations without weights, the same on all edges from a source."""
@@ -70,16 +73,21 @@ class Stage(nn.Module):
             probabilities: (targets, sources, operations).
 
         Returns:
-            (targets, ceil(H / stride), ceil(W / stride), N, C).
+            (ceil(H / stride), ceil(W / stride), N, targets, C).
         """
-        size = [-(-length // self.stride) for length in x.shape[:2]]
-        rectified = functional.relu(x)
-        terms = [
-            *self._unweighted(x, probabilities),
-            *self._reduced(rectified, probabilities),
-            *self._convolved(rectified, probabilities),
-        ]
-        return torch.stack(terms).sum(0).unflatten(1, size)
+        height, width = (-(-length // self.stride) for length in x.shape[:2])
+        relu = functional.relu(x)
+        names, maps, layers = [], [], []
+        for name, y, layer in [*self._reduced(relu), *self._convolved(relu)]:
+            names.append(name)
+            maps.append(y)
+            layers.append(layer)
+        terms = list(self._unweighted(x, probabilities))
+        if maps:
+            columns = [self.columns[name] for name in names]
+            shares = torch.stack([probabilities[..., column] for column in columns])
+            terms.append(weighted(layers, maps, shares))
+        return reduce(add, terms).unflatten(0, (height, width))
 
     def of_edges(self) -> Iterator[tuple[int, int, str, Tensor]]:
         """Source, target, name and value of all parameters and buffers, edge by edge."""
@@ -120,117 +128,82 @@ class Stage(nn.Module):
     def _unweighted(self, x: Tensor, probabilities: Tensor) -> Iterator[Tensor]:
         """Pools, and identities: one small product over sources and operations."""
         maps, columns = [], []
-        image = x.flatten(2).permute(2, 0, 1).unsqueeze(0)
+        image = _image(x)
         for name in self.operations:
             if name == "skip_connect" and self.stride == 1:
                 result = x.flatten(0, 1)
             elif name in SHARED:
                 pool = functional.max_pool2d if name == "max_pool_3x3" else _average
                 pooled = pool(image, 3, self.stride, 1)
-                result = pooled[0].permute(1, 2, 0).flatten(0, 1).unflatten(1, x.shape[2:])
+                result = _pixels(pooled, x.shape[2:]).flatten(0, 1)
                 holder = self.operations[name]
-                result = normalise(holder["1"], result) if len(holder) else result
+                result = normalised(holder["1"], result) if len(holder) else result
             else:
                 continue
             maps += result.unbind(2)
             columns += [probabilities[:, s, self.columns[name]] for s in range(len(self.sources))]
         if maps:
             stacked = torch.stack(maps)
-            yield (torch.stack(columns, dim=1) @ stacked.flatten(1)).unflatten(1, stacked.shape[1:])
+            total = torch.stack(columns, dim=1) @ stacked.flatten(1)
+            yield total.unflatten(1, stacked.shape[1:]).permute(1, 2, 0, 3)
 
-    def _reduced(self, rectified: Tensor, probabilities: Tensor) -> Iterator[Tensor]:
+    def _reduced(self, relu: Tensor) -> Iterator[tuple[str, Tensor, nn.Module]]:
         """Factorised reductions: each half of the channels from pixels of its own."""
         if self.stride == 1 or "skip_connect" not in self.operations:
             return
         holder = self.operations["skip_connect"]
-        even = rectified[::2, ::2]
-        odd = rectified[1::2, 1::2]
-        missing = (even.shape[1] - odd.shape[1], even.shape[0] - odd.shape[0])
-        odd = functional.pad(odd, (0, 0, 0, 0, 0, 0, 0, missing[0], 0, missing[1]))
-        d = torch.cat([even, odd], dim=-1).flatten(0, 1)
-        pixels, samples, sources, _ = d.shape
-        many = sources * len(self.targets)
-        halves = [holder[half].weight.view(many, -1, self.channels) for half in ("even", "odd")]
-        weight = torch.cat(
-            [
-                functional.pad(halves[0], (0, self.channels)),
-                functional.pad(halves[1], (self.channels, 0)),
-            ],
-            dim=1,
-        )
-        bias = None
-        if holder["even"].bias is not None:
-            bias = torch.cat([holder[half].bias.view(many, -1) for half in ("even", "odd")], dim=1)
-            bias = bias.view(sources, -1)
-        weight, bias = fold(holder["norm"], d, weight.view(sources, -1, 2 * self.channels), bias)
-        share = probabilities[..., self.columns["skip_connect"]].t().unsqueeze(-1)
-        bias = (bias.view(samples, *share.shape[:2], -1) * share).sum(1)
-        weight = weight.view(samples, *share.shape[:2], self.channels, -1) * share.unsqueeze(-1)
-        weight = weight.permute(0, 1, 4, 2, 3).flatten(3).flatten(1, 2)
-        total = torch.baddbmm(bias.flatten(1).unsqueeze(1), d.flatten(2).transpose(0, 1), weight)
-        yield total.unflatten(2, (-1, self.channels)).permute(2, 1, 0, 3)
+        halves = []
+        for half, shifted in (("even", relu[::2, ::2]), ("odd", _odd(relu))):
+            y = product(*self._by_source(shifted, holder[half].weight))
+            y = y.unflatten(2, (len(self.targets), -1))
+            y = y.transpose(1, 2)
+            if holder[half].bias is not None:
+                y = y + holder[half].bias.view(y.shape[1:])
+            halves.append(y)
+        y = torch.cat(halves, dim=3).unflatten(0, (-1, relu.shape[2]))
+        yield "skip_connect", y, holder["norm"]
 
-    def _convolved(self, rectified: Tensor, probabilities: Tensor) -> Iterator[Tensor]:
-        """Separable and dilated convolutions: one product each, with the norm layer in it."""
-        names = [name for name in self.operations if name in KERNELS]
-        if not names:
-            return
-        samples, many = rectified.shape[2], probabilities.shape[:2]
-        total: Tensor | None = None
-        biases = []
-        inputs: dict[bool, Tensor] = {}
-        for name in names:
-            every_other = name.startswith("dil") and self.stride == 2
-            if every_other not in inputs:
-                seen = rectified[::2, ::2] if every_other else rectified
-                inputs[every_other] = _repeat(seen, many[0])
-            d, weight, bias = self._branch(name, inputs[every_other])
-            share = probabilities[..., self.columns[name]].unsqueeze(-1)
-            biases.append((bias.unflatten(1, many) * share).sum(2))
-            weight = weight.unflatten(1, many) * share.unsqueeze(-1)
-            weight = weight.transpose(3, 4).flatten(2, 3).flatten(0, 1)
-            blocks = d.unflatten(2, many).flatten(3).flatten(1, 2).transpose(0, 1)
-            total = torch.bmm(blocks, weight) if total is None else torch.baddbmm(total, blocks, weight)
-        assert total is not None
-        bias = torch.stack(biases).sum(0).transpose(0, 1).unsqueeze(1)
-        yield total.unflatten(0, (samples, -1)).permute(1, 2, 0, 3) + bias
+    def _by_source(self, x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+        weight = weight.view(len(self.targets), len(self.sources), -1, self.channels)
+        return x.flatten(0, 2), weight.permute(1, 3, 0, 2).flatten(2)
 
-    def _branch(self, name: str, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Input (pixels, N, edges, C), weights and biases of an operation's last product."""
-        parts = self.operations[name]
-        if name.startswith("dil"):
-            if self.stride == 2:
-                d = _within_channels(x, parts["1"].weight, 1, 1)
+    def _convolved(self, relu: Tensor) -> Iterator[tuple[str, Tensor, nn.Module]]:
+        """Separable and dilated convolutions of all edges, before their last norm layer."""
+        repeated: dict[int, Tensor] = {}
+        many = len(self.targets), len(self.sources)
+        for name in self.operations:
+            if name not in KERNELS:
+                continue
+            parts = self.operations[name]
+            dilated = name.startswith("dil")
+            step = self.stride if dilated else 1
+            if step not in repeated:
+                repeated[step] = _repeat(relu[::step, ::step], many[0])
+            if dilated:
+                y = self._unit(repeated[step], parts, 1, 1, 2 // self.stride)
             else:
-                d = _within_channels(x, parts["1"].weight, 1, 2)
-        else:
-            d = _within_channels(x, parts["1"].weight, self.stride, 1)
-            weight, bias = fold(parts["3"], d.flatten(0, 1), *self._product(parts["2"]))
-            blocks = d.flatten(2, 3).flatten(0, 1)
-            y = torch.baddbmm(
-                bias.flatten(0, 1).unsqueeze(1),
-                blocks.transpose(0, 1),
-                weight.flatten(0, 1).transpose(1, 2),
-            )
-            y = functional.relu(y).transpose(0, 1).contiguous().view(d.shape)
-            d = _within_channels(y, parts["5"].weight, 1, 1)
-        last = "3" if name.startswith("dil") else "7"
-        product = parts["2"] if name.startswith("dil") else parts["6"]
-        d = d.flatten(0, 1)
-        return d, *fold(parts[last], d, *self._product(product))
+                y = self._unit(repeated[step], parts, 1, self.stride, 1)
+                y = rectified(parts["3"], y.flatten(0, 1)).unflatten(0, y.shape[:2])
+                y = self._unit(y, parts, 5, 1, 1)
+            y = y.flatten(0, 1).unflatten(2, many)
+            yield name, y, parts["3" if dilated else "7"]
 
-    def _product(self, convolution: nn.Module) -> tuple[Tensor, Tensor | None]:
-        bias = convolution.bias
-        weight = convolution.weight.view(-1, self.channels, self.channels)
-        return weight, None if bias is None else bias.view(-1, self.channels)
+    def _unit(
+        self, x: Tensor, parts: nn.Module, first: int, stride: int, dilation: int
+    ) -> Tensor:
+        """Convolution within channels, then across them, of (H, W, N, edges, C)."""
+        within, across = parts[str(first)], parts[str(first + 1)]
+        y = depthwise(_image(x), within.weight.repeat(x.shape[2], 1, 1, 1), stride, dilation)
+        d = _pixels(y, x.shape[2:])
+        weight = across.weight.view(-1, self.channels, self.channels).transpose(1, 2)
+        y = product(d.flatten(0, 2), weight).view(d.shape)
+        return y if across.bias is None else y + across.bias.view(-1, self.channels)
 
 
 def _place(name: str, s: int, t: int, sources: int, targets: int) -> tuple[int, int]:
     """Where an edge's part of an operation's tensors stands, and of how many parts."""
     if name in SHARED:
         return s, sources
-    if name == "skip_connect":
-        return s * targets + t, sources * targets
     return t * sources + s, sources * targets
 
 
@@ -251,8 +224,18 @@ def _repeat(x: Tensor, targets: int) -> Tensor:
     return x.unsqueeze(3).expand(-1, -1, -1, targets, -1, -1).flatten(3, 4)
 
 
-def _within_channels(x: Tensor, weight: Tensor, stride: int, dilation: int) -> Tensor:
-    """Depthwise convolution of (H, W, N, edges, C) with weights (edges * C, 1, k, k)."""
-    image = x.flatten(2).permute(2, 0, 1).unsqueeze(0)
-    y = depthwise(image, weight.repeat(x.shape[2], 1, 1, 1), stride, dilation)
-    return y[0].permute(1, 2, 0).unflatten(2, x.shape[2:])
+def _odd(x: Tensor) -> Tensor:
+    """Every second pixel from (1, 1) on, as many as from (0, 0) on: zeros beyond the border."""
+    odd = x[1::2, 1::2]
+    below, right = ((-(-n // 2)) - n // 2 for n in x.shape[:2])
+    return functional.pad(odd, (0, 0, 0, 0, 0, 0, 0, right, 0, below))
+
+
+def _image(x: Tensor) -> Tensor:
+    """(H, W, ...) as one image with channels last, (1, all the rest, H, W)."""
+    return x.flatten(2).unsqueeze(0).permute(0, 3, 1, 2)
+
+
+def _pixels(image: Tensor, shape: torch.Size) -> Tensor:
+    """The inverse of `_image`: (H, W, *shape)."""
+    return image.permute(0, 2, 3, 1).squeeze(0).unflatten(2, shape)

@@ -1,0 +1,42 @@
+"""Products across channels, of many maps beside each other, with pixels first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def product(x: Tensor, weight: Tensor) -> Tensor:
+    """Each map's channels times its weights.
+
+    Args:
+        x: (rows, maps, in).
+        weight: (maps, in, out).
+
+    Returns:
+        (rows, maps, out), contiguous.
+    """
+    y: Tensor = _Product.apply(x, weight)
+    return y
+
+
+class _Product(torch.autograd.Function):
+    """A batched product that is written straight to where a convolution can read it."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        y = x.new_empty(*x.shape[:2], weight.shape[2])
+        torch.bmm(x.transpose(0, 1), weight, out=y.transpose(0, 1))
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        to_x, to_weight = ctx.needs_input_grad
+        return (
+            product(g, weight.transpose(1, 2)) if to_x else None,
+            torch.bmm(x.permute(1, 2, 0), g.transpose(0, 1)) if to_weight else None,
+        )
