@@ -126,19 +126,18 @@ class _Weighted(torch.autograd.Function):
         ctx.given = given
         mean, scale = _stacked([(each.mean, each.scale) for each in given], maps[0])
         factor = weights.unsqueeze(-1).unsqueeze(1) * scale
-        total = -(factor * mean).sum((0, 3)).unsqueeze(0)
-        for y, factors in zip(maps, factor, strict=True):
-            for source in range(y.shape[3]):
-                total = _add_product(total, y[:, :, :, source], factors[:, :, source])
-        return total
+        total = -(factor * mean).sum(0)
+        for place, (y, factors) in enumerate(zip(maps, factor, strict=True)):
+            total = total.addcmul_(y, factors) if place else torch.addcmul(total, y, factors)
+        return total.sum(3) if total.shape[3] > 1 else total.squeeze(3)
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         weights, *maps = ctx.saved_tensors
         average = ctx.given[0].average
         mean, scale = _stacked([s.of(y) for s, y in zip(ctx.given, maps, strict=True)], maps[0])
-        g = g.unsqueeze(3)
-        along = g.mean(0)  # (N, targets, 1, C)
+        along = g.mean(0).unsqueeze(2)
+        g = g.unsqueeze(3).expand(maps[0].shape).contiguous()
         products = torch.stack([(g * y).mean(0) for y in maps])
         standard = scale * (products - mean * along)
         to_weights = standard.sum((1, 4)) * g.shape[0]
@@ -155,12 +154,6 @@ class _Weighted(torch.autograd.Function):
                 for y, a, b, c in zip(maps, factor, slope, shift, strict=True)
             ),
         )
-
-
-def _add_product(total: Tensor, y: Tensor, factors: Tensor) -> Tensor:
-    if total.shape[0] == y.shape[0] and not torch.is_grad_enabled():
-        return total.addcmul_(y, factors)
-    return torch.addcmul(total, y, factors)
 
 
 def _stacked(moments: Sequence[tuple[Tensor, Tensor]], y: Tensor) -> tuple[Tensor, Tensor]:

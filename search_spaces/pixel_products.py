@@ -13,7 +13,7 @@ def product(x: Tensor, weight: Tensor) -> Tensor:
 
     Args:
         x: (rows, maps, in).
-        weight: (maps, in, out).
+        weight: (maps, out, in), as of convolutions.
 
     Returns:
         (rows, maps, out), contiguous.
@@ -28,8 +28,8 @@ class _Product(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
         ctx.save_for_backward(x, weight)
-        y = x.new_empty(*x.shape[:2], weight.shape[2])
-        torch.bmm(x.transpose(0, 1), weight, out=y.transpose(0, 1))
+        y = x.new_empty(*x.shape[:2], weight.shape[1])
+        torch.bmm(x.transpose(0, 1), weight.transpose(1, 2), out=y.transpose(0, 1))
         return y
 
     @staticmethod
@@ -38,5 +38,5 @@ class _Product(torch.autograd.Function):
         to_x, to_weight = ctx.needs_input_grad
         return (
             product(g, weight.transpose(1, 2)) if to_x else None,
-            torch.bmm(x.permute(1, 2, 0), g.transpose(0, 1)) if to_weight else None,
+            torch.bmm(g.permute(1, 2, 0), x.transpose(0, 1)) if to_weight else None,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -48,16 +49,18 @@ class RelaxedCell(nn.Module):
         for node in targets[:-1]:
             later = targets[node + 1 - INPUTS :]
             self.stages.append(Stage([node], later, operations, channels, 1, style))
-        self.rows = [_rows(stage, complete_edges(nodes)) for stage in self.stages]
+        rows = [row for stage in self.stages for row in _rows(stage, complete_edges(nodes))]
+        self.register_buffer("rows", torch.tensor(rows), persistent=False)
 
     def forward(self, before: Tensor, last: Tensor, probabilities: Tensor) -> Tensor:
         """(N, nodes * channels, H, W); ``probabilities`` is (edges, operations)."""
         x = torch.stack([self.before(before), self.last(last)], dim=-1).permute(2, 3, 0, 4, 1)
+        sizes = [(len(stage.targets), len(stage.sources)) for stage in self.stages]
+        shares = probabilities.index_select(0, self.rows).split([math.prod(s) for s in sizes])
         incomplete: Tensor | None = None
         nodes = []
-        for stage, rows in zip(self.stages, self.rows, strict=True):
-            many = len(stage.targets), len(stage.sources)
-            given = stage(x, torch.stack([probabilities[row] for row in rows]).unflatten(0, many))
+        for stage, many, share in zip(self.stages, sizes, shares, strict=True):
+            given = stage(x, share.unflatten(0, many))
             incomplete = given if incomplete is None else incomplete + given
             node, incomplete = incomplete.split([1, incomplete.shape[3] - 1], dim=3)
             nodes.append(node.squeeze(3))

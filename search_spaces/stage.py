@@ -77,16 +77,13 @@ class Stage(nn.Module):
         """
         height, width = (-(-length // self.stride) for length in x.shape[:2])
         relu = functional.relu(x)
-        names, maps, layers = [], [], []
-        for name, y, layer in [*self._reduced(relu), *self._convolved(relu)]:
-            names.append(name)
-            maps.append(y)
-            layers.append(layer)
-        terms = list(self._unweighted(x, probabilities))
-        if maps:
-            columns = [self.columns[name] for name in names]
-            shares = torch.stack([probabilities[..., column] for column in columns])
-            terms.append(weighted(layers, maps, shares))
+        shares = probabilities.unbind(-1)
+        terms = list(self._unweighted(x, shares))
+        parts = [*self._reduced(relu), *self._convolved(relu)]
+        if parts:
+            names, maps, layers = zip(*parts, strict=True)
+            given = torch.stack([shares[self.columns[name]] for name in names])
+            terms.append(weighted(layers, maps, given))
         return reduce(add, terms).unflatten(0, (height, width))
 
     def of_edges(self) -> Iterator[tuple[int, int, str, Tensor]]:
@@ -125,7 +122,7 @@ class Stage(nn.Module):
             parts[f"{step + 2}"] = _norm(style, channels, many)
         return nn.ModuleDict(parts)
 
-    def _unweighted(self, x: Tensor, probabilities: Tensor) -> Iterator[Tensor]:
+    def _unweighted(self, x: Tensor, shares: Sequence[Tensor]) -> Iterator[Tensor]:
         """Pools, and identities: one small product over sources and operations."""
         maps, columns = [], []
         image = _image(x)
@@ -141,10 +138,10 @@ class Stage(nn.Module):
             else:
                 continue
             maps += result.unbind(2)
-            columns += [probabilities[:, s, self.columns[name]] for s in range(len(self.sources))]
+            columns.append(shares[self.columns[name]])
         if maps:
             stacked = torch.stack(maps)
-            total = torch.stack(columns, dim=1) @ stacked.flatten(1)
+            total = torch.cat(columns, dim=1) @ stacked.flatten(1)
             yield total.unflatten(1, stacked.shape[1:]).permute(1, 2, 0, 3)
 
     def _reduced(self, relu: Tensor) -> Iterator[tuple[str, Tensor, nn.Module]]:
@@ -165,7 +162,7 @@ class Stage(nn.Module):
 
     def _by_source(self, x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
         weight = weight.view(len(self.targets), len(self.sources), -1, self.channels)
-        return x.flatten(0, 2), weight.permute(1, 3, 0, 2).flatten(2)
+        return x.flatten(0, 2), weight.transpose(0, 1).flatten(1, 2)
 
     def _convolved(self, relu: Tensor) -> Iterator[tuple[str, Tensor, nn.Module]]:
         """Separable and dilated convolutions of all edges, before their last norm layer."""
@@ -195,7 +192,7 @@ class Stage(nn.Module):
         within, across = parts[str(first)], parts[str(first + 1)]
         y = depthwise(_image(x), within.weight.repeat(x.shape[2], 1, 1, 1), stride, dilation)
         d = _pixels(y, x.shape[2:])
-        weight = across.weight.view(-1, self.channels, self.channels).transpose(1, 2)
+        weight = across.weight.view(-1, self.channels, self.channels)
         y = product(d.flatten(0, 2), weight).view(d.shape)
         return y if across.bias is None else y + across.bias.view(-1, self.channels)
 
