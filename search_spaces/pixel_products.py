@@ -1,4 +1,4 @@
-"""Products across channels, of many maps beside each other, with pixels first."""
+"""Products across channels, of many maps beside each other, with channels last."""
 
 from __future__ import annotations
 

@@ -54,7 +54,8 @@ class RelaxedCell(nn.Module):
 
     def forward(self, before: Tensor, last: Tensor, probabilities: Tensor) -> Tensor:
         """(N, nodes * channels, H, W); ``probabilities`` is (edges, operations)."""
-        x = torch.stack([self.before(before), self.last(last)], dim=-1).permute(2, 3, 0, 4, 1)
+        inputs = self.before(before), self.last(last)
+        x = torch.stack([each.permute(0, 2, 3, 1) for each in inputs], dim=3)
         sizes = [(len(stage.targets), len(stage.sources)) for stage in self.stages]
         shares = probabilities.index_select(0, self.rows).split([math.prod(s) for s in sizes])
         incomplete: Tensor | None = None
@@ -65,7 +66,7 @@ class RelaxedCell(nn.Module):
             node, incomplete = incomplete.split([1, incomplete.shape[3] - 1], dim=3)
             nodes.append(node.squeeze(3))
             x = node
-        return torch.cat([node.permute(2, 0, 1, 3) for node in nodes], dim=3).permute(0, 3, 1, 2)
+        return torch.cat(nodes, dim=3).permute(0, 3, 1, 2)
 
     def of_edges(self) -> Iterator[tuple[str, Tensor]]:
         """All parameters and buffers by the names they have in a cell that is built edge by edge."""

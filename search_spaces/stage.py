@@ -6,7 +6,7 @@ computed once per source, convolutions of all edges are one convolution, and wha
 its target is never made by itself: the probabilities and the norm layers are folded into the
 weights of one product whose result is the sum over sources and operations.
 
-Maps are (H, W, N, sources, C), pixels first, so that samples and edges stand beside the channels.
+Maps are (N, H, W, sources, C): edges stand beside the channels, which are last.
 """
 
 from __future__ import annotations
@@ -69,13 +69,13 @@ class Stage(nn.Module):
         """What the targets get from the sources.
 
         Args:
-            x: (H, W, N, sources, C).
+            x: (N, H, W, sources, C).
             probabilities: (targets, sources, operations).
 
         Returns:
-            (ceil(H / stride), ceil(W / stride), N, targets, C).
+            (N, ceil(H / stride), ceil(W / stride), targets, C).
         """
-        height, width = (-(-length // self.stride) for length in x.shape[:2])
+        height, width = (-(-length // self.stride) for length in x.shape[1:3])
         relu = functional.relu(x)
         shares = probabilities.unbind(-1)
         terms = list(self._unweighted(x, shares))
@@ -84,7 +84,7 @@ class Stage(nn.Module):
             names, maps, layers = zip(*parts, strict=True)
             given = torch.stack([shares[self.columns[name]] for name in names])
             terms.append(weighted(layers, maps, given))
-        return reduce(add, terms).unflatten(0, (height, width))
+        return reduce(add, terms).unflatten(1, (height, width))
 
     def of_edges(self) -> Iterator[tuple[int, int, str, Tensor]]:
         """Source, target, name and value of all parameters and buffers, edge by edge."""
@@ -124,25 +124,19 @@ class Stage(nn.Module):
 
     def _unweighted(self, x: Tensor, shares: Sequence[Tensor]) -> Iterator[Tensor]:
         """Pools, and identities: one small product over sources and operations."""
-        maps, columns = [], []
         image = _image(x)
-        for name in self.operations:
-            if name == "skip_connect" and self.stride == 1:
-                result = x.flatten(0, 1)
-            elif name in SHARED:
-                pool = functional.max_pool2d if name == "max_pool_3x3" else _average
-                pooled = pool(image, 3, self.stride, 1)
-                result = _pixels(pooled, x.shape[2:]).flatten(0, 1)
-                holder = self.operations[name]
-                result = normalised(holder["1"], result) if len(holder) else result
-            else:
-                continue
-            maps += result.unbind(2)
-            columns.append(shares[self.columns[name]])
+        pools = {name: _POOLS[name](image, self.stride) for name in SHARED if name in self.columns}
+        maps = {name: _maps(y, x.shape[3:]).flatten(1, 2) for name, y in pools.items()}
+        layers = [self.operations[name]["1"] for name in maps]
         if maps:
-            stacked = torch.stack(maps)
-            total = torch.cat(columns, dim=1) @ stacked.flatten(1)
-            yield total.unflatten(1, stacked.shape[1:]).permute(1, 2, 0, 3)
+            maps = dict(zip(maps, normalised(layers, list(maps.values())), strict=True))
+        if self.stride == 1 and "skip_connect" in self.columns:
+            maps["skip_connect"] = x.flatten(1, 2)
+        if maps:
+            each = torch.stack([source for y in maps.values() for source in y.unbind(2)])
+            share = torch.cat([shares[self.columns[name]] for name in maps], dim=1)
+            total = share @ each.flatten(1)
+            yield total.unflatten(1, each.shape[1:]).permute(1, 2, 0, 3)
 
     def _reduced(self, relu: Tensor) -> Iterator[tuple[str, Tensor, nn.Module]]:
         """Factorised reductions: each half of the channels from pixels of its own."""
@@ -150,14 +144,14 @@ class Stage(nn.Module):
             return
         holder = self.operations["skip_connect"]
         halves = []
-        for half, shifted in (("even", relu[::2, ::2]), ("odd", _odd(relu))):
+        for half, shifted in (("even", relu[:, ::2, ::2]), ("odd", _odd(relu))):
             y = product(*self._by_source(shifted, holder[half].weight))
             y = y.unflatten(2, (len(self.targets), -1))
             y = y.transpose(1, 2)
             if holder[half].bias is not None:
                 y = y + holder[half].bias.view(y.shape[1:])
             halves.append(y)
-        y = torch.cat(halves, dim=3).unflatten(0, (-1, relu.shape[2]))
+        y = torch.cat(halves, dim=3).unflatten(0, (relu.shape[0], -1))
         yield "skip_connect", y, holder["norm"]
 
     def _by_source(self, x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
@@ -166,32 +160,27 @@ class Stage(nn.Module):
 
     def _convolved(self, relu: Tensor) -> Iterator[tuple[str, Tensor, nn.Module]]:
         """Separable and dilated convolutions of all edges, before their last norm layer."""
-        repeated: dict[int, Tensor] = {}
         many = len(self.targets), len(self.sources)
-        for name in self.operations:
-            if name not in KERNELS:
-                continue
-            parts = self.operations[name]
-            dilated = name.startswith("dil")
-            step = self.stride if dilated else 1
-            if step not in repeated:
-                repeated[step] = _repeat(relu[::step, ::step], many[0])
-            if dilated:
-                y = self._unit(repeated[step], parts, 1, 1, 2 // self.stride)
-            else:
-                y = self._unit(repeated[step], parts, 1, self.stride, 1)
-                y = rectified(parts["3"], y.flatten(0, 1)).unflatten(0, y.shape[:2])
-                y = self._unit(y, parts, 5, 1, 1)
-            y = y.flatten(0, 1).unflatten(2, many)
-            yield name, y, parts["3" if dilated else "7"]
+        whole = _repeat(relu, many[0])
+        maps = {}
+        separable = [name for name in self.operations if name.startswith("sep")]
+        if separable:
+            first = [self._unit(whole, name, 1, self.stride) for name in separable]
+            layers = [self.operations[name]["3"] for name in separable]
+            for name, y in zip(separable, rectified(layers, [y.flatten(1, 2) for y in first])):
+                maps[name] = self._unit(y.view(first[0].shape), name, 5)
+        dilated = [name for name in self.operations if name.startswith("dil")]
+        if dilated:
+            seen = whole if self.stride == 1 else _repeat(relu[:, ::2, ::2], many[0])
+            maps |= {name: self._unit(seen, name, 1, 1, 2 // self.stride) for name in dilated}
+        for name, y in maps.items():
+            last = self.operations[name]["3" if name in dilated else "7"]
+            yield name, y.flatten(1, 2).unflatten(2, many), last
 
-    def _unit(
-        self, x: Tensor, parts: nn.Module, first: int, stride: int, dilation: int
-    ) -> Tensor:
-        """Convolution within channels, then across them, of (H, W, N, edges, C)."""
-        within, across = parts[str(first)], parts[str(first + 1)]
-        y = depthwise(_image(x), within.weight.repeat(x.shape[2], 1, 1, 1), stride, dilation)
-        d = _pixels(y, x.shape[2:])
+    def _unit(self, x: Tensor, name: str, first: int, stride: int = 1, dilation: int = 1) -> Tensor:
+        """Convolution within channels, then across them, of (N, H, W, edges, C)."""
+        within, across = (self.operations[name][str(part)] for part in (first, first + 1))
+        d = _maps(depthwise(_image(x), within.weight, stride, dilation), x.shape[3:])
         weight = across.weight.view(-1, self.channels, self.channels)
         y = product(d.flatten(0, 2), weight).view(d.shape)
         return y if across.bias is None else y + across.bias.view(-1, self.channels)
@@ -212,27 +201,34 @@ def _norm(style: Style, channels: int, many: int) -> nn.Module:
     return style.norm(many * channels)
 
 
-def _average(image: Tensor, kernel: int, stride: int, padding: int) -> Tensor:
-    return functional.avg_pool2d(image, kernel, stride, padding, count_include_pad=False)
+def _max(image: Tensor, stride: int) -> Tensor:
+    return functional.max_pool2d(image, 3, stride, 1)
+
+
+def _average(image: Tensor, stride: int) -> Tensor:
+    return functional.avg_pool2d(image, 3, stride, 1, count_include_pad=False)
+
+
+_POOLS = {"max_pool_3x3": _max, "avg_pool_3x3": _average}
 
 
 def _repeat(x: Tensor, targets: int) -> Tensor:
-    """(H, W, N, sources, C) to (H, W, N, targets * sources, C)."""
+    """(N, H, W, sources, C) to (N, H, W, targets * sources, C)."""
     return x.unsqueeze(3).expand(-1, -1, -1, targets, -1, -1).flatten(3, 4)
 
 
 def _odd(x: Tensor) -> Tensor:
     """Every second pixel from (1, 1) on, as many as from (0, 0) on: zeros beyond the border."""
-    odd = x[1::2, 1::2]
-    below, right = ((-(-n // 2)) - n // 2 for n in x.shape[:2])
-    return functional.pad(odd, (0, 0, 0, 0, 0, 0, 0, right, 0, below))
+    odd = x[:, 1::2, 1::2]
+    below, right = (n % 2 for n in x.shape[1:3])
+    return functional.pad(odd, (0, 0, 0, 0, 0, right, 0, below))
 
 
 def _image(x: Tensor) -> Tensor:
-    """(H, W, ...) as one image with channels last, (1, all the rest, H, W)."""
-    return x.flatten(2).unsqueeze(0).permute(0, 3, 1, 2)
+    """(N, H, W, ...) as images with channels last, (N, all the rest, H, W)."""
+    return x.flatten(3).permute(0, 3, 1, 2)
 
 
-def _pixels(image: Tensor, shape: torch.Size) -> Tensor:
-    """The inverse of `_image`: (H, W, *shape)."""
-    return image.permute(0, 2, 3, 1).squeeze(0).unflatten(2, shape)
+def _maps(image: Tensor, shape: torch.Size) -> Tensor:
+    """The inverse of `_image`: (N, H, W, *shape)."""
+    return image.permute(0, 2, 3, 1).unflatten(3, shape)
