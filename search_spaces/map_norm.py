@@ -91,19 +91,9 @@ class _Normalised(torch.autograd.Function):
         average = ctx.given.average
         if average is None:
             return None, None, *(g * s for g, s in zip(slopes, _rows(scale), strict=True))
-        along = [g * y for g, y in zip(slopes, standard, strict=True)]
         shift = average(_averages(slopes)) * -scale
-        slope = average(_averages(along)) * -scale
-        return (
-            None,
-            None,
-            *(
-                torch.addcmul(torch.addcmul(c, g, a), y, b)
-                for g, y, a, b, c in zip(
-                    slopes, standard, *(_rows(part) for part in (scale, slope, shift)), strict=True
-                )
-            ),
-        )
+        slope = average(_averages_of_products(slopes, standard)) * -scale
+        return None, None, *_combined(slopes, scale, standard, slope, shift)
 
 
 class _Weighted(torch.autograd.Function):
@@ -125,23 +115,15 @@ class _Weighted(torch.autograd.Function):
         pixels = g.shape[1]
         along = g.mean(1).unsqueeze(2).unsqueeze(0)
         g = g.unsqueeze(3).expand(maps[0].shape).contiguous()
-        standard = scale * (_averages([g * y for y in maps]) - mean * along)
+        slopes = [g] * len(maps)
+        standard = scale * (_averages_of_products(slopes, maps) - mean * along)
         to_weights = standard.sum((1, 4)) * pixels
         factor = weights.unsqueeze(1).unsqueeze(-1) * scale
         if average is None:
             return to_weights, None, *(g * each for each in _rows(factor))
         slope = -factor * scale * average(standard)
         shift = -factor * average(along) - slope * mean
-        return (
-            to_weights,
-            None,
-            *(
-                torch.addcmul(torch.addcmul(c, g, a), y, b)
-                for y, a, b, c in zip(
-                    maps, *(_rows(part) for part in (factor, slope, shift)), strict=True
-                )
-            ),
-        )
+        return to_weights, None, *_combined(slopes, factor, maps, slope, shift)
 
 
 def _statistics(layers: Sequence[nn.Module], maps: Sequence[Tensor]) -> Statistics:
@@ -172,13 +154,37 @@ def _statistics(layers: Sequence[nn.Module], maps: Sequence[Tensor]) -> Statisti
 
 
 def _moments(maps: Sequence[Tensor], average: Average, eps: float) -> tuple[Tensor, Tensor]:
-    mean, square = average(_averages([*maps, *(y * y for y in maps)])).chunk(2)
+    sums = torch.cat([_averages(maps), _averages_of_products(maps, maps)])
+    mean, square = average(sums).chunk(2)
     return mean, torch.rsqrt((square - mean * mean).clamp_min(0) + eps)
 
 
 def _averages(maps: Sequence[Tensor]) -> Tensor:
     """Averages over pixels, (maps, N, ..., C)."""
     return torch.stack([y.sum(1) for y in maps]) / maps[0].shape[1]
+
+
+def _averages_of_products(maps: Sequence[Tensor], others: Sequence[Tensor]) -> Tensor:
+    """Averages over pixels of products, which share one piece of memory unless a graph is made."""
+    if torch.is_grad_enabled():
+        return _averages([x * y for x, y in zip(maps, others, strict=True)])
+    product = torch.empty_like(others[0])
+    sums = [
+        torch.mul(x, y, out=product).sum(1) for x, y in zip(maps, others, strict=True)
+    ]
+    return torch.stack(sums) / product.shape[1]
+
+
+def _combined(
+    maps: Sequence[Tensor], a: Tensor, others: Sequence[Tensor], b: Tensor, c: Tensor
+) -> list[Tensor]:
+    """a map + b other + c for each pair, with coefficients (maps, N, ..., C)."""
+    results = []
+    for x, y, *rows in zip(maps, others, *(_rows(part) for part in (a, b, c)), strict=True):
+        first = torch.addcmul(rows[2], x, rows[0])
+        graph = torch.is_grad_enabled()
+        results.append(torch.addcmul(first, y, rows[1], out=None if graph else first))
+    return results
 
 
 def _standard(maps: Sequence[Tensor], mean: Tensor, scale: Tensor) -> list[Tensor]:
