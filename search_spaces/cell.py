@@ -121,7 +121,7 @@ class CellStack(nn.Module):
         in_channels: int,
         outputs: int,
         style: Style,
-        make_cell: Callable[[Place], Cell | RelaxedCell],
+        make_cell: Callable[[Place], nn.Module],
     ) -> None:
         super().__init__()
         self.network = network
@@ -133,7 +133,7 @@ class CellStack(nn.Module):
             channels *= 2 if letter == "R" else 1
             cell = make_cell(Place(KINDS[letter], before, last, channels, halved))
             self.cells.append(cell)
-            before, last, halved = last, cell.out_channels, letter == "R"
+            before, last, halved = last, _out_channels(cell), letter == "R"
         self.bottom = linear(style.normalisation, last, outputs)
 
     def stack(self, images: Tensor, probabilities: Mapping[CellKind, tuple[Tensor, ...]]) -> Tensor:
@@ -273,6 +273,7 @@ class CellSupernet(CellStack, Supernet):
             if not name.startswith(("cells.", "alpha."))
         }
         for place, cell in enumerate(self.cells):
+            assert isinstance(cell, RelaxedCell)
             values |= {f"cells.{place}.{name}": value for name, value in cell.of_edges()}
         return values
 
@@ -301,6 +302,12 @@ def bring(place: Place, style: Style) -> tuple[nn.Module, nn.Module]:
     build = FactorisedReduction if place.halved else relu_conv_norm
     before = build(place.before, place.channels, style)
     return before, relu_conv_norm(place.last, place.channels, style)
+
+
+def _out_channels(cell: nn.Module) -> int:
+    channels = cell.out_channels
+    assert isinstance(channels, int)
+    return channels
 
 
 def _memory_format(images: Tensor) -> torch.memory_format:

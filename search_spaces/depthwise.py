@@ -19,6 +19,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from search_spaces.autocast import lowered
+
 COLUMNS = 3
 """Widest kernel whose gradient the library computes fast."""
 
@@ -53,6 +55,7 @@ def depthwise(x: Tensor, weight: Tensor, stride: int = 1, dilation: int = 1) -> 
     """
     if stride != 1 and dilation != 1:
         raise ValueError(f"stride {stride} and dilation {dilation}: one of them must be 1")
+    x, weight = lowered(x, weight)
     output: Tensor = _Convolution.apply(x, weight, Shape(weight.shape[-1], stride, dilation))
     return output
 
@@ -81,9 +84,7 @@ class _InputGradient(torch.autograd.Function):
     """(slope, weight) to the gradient of x: the transpose of the convolution."""
 
     @staticmethod
-    def forward(
-        ctx: Any, slope: Tensor, weight: Tensor, shape: Shape, size: torch.Size
-    ) -> Tensor:
+    def forward(ctx: Any, slope: Tensor, weight: Tensor, shape: Shape, size: torch.Size) -> Tensor:
         ctx.save_for_backward(slope, weight)
         ctx.shape = shape
         if shape.stride == 1:
@@ -183,8 +184,12 @@ def _apart(x: Tensor, d: int) -> Tensor:
 
 
 def _library_gradient(
-    x: Tensor, slope: Tensor, kernel: tuple[int, int], stride: int, padding: tuple[int, int],
-    dilation: int = 1
+    x: Tensor,
+    slope: Tensor,
+    kernel: tuple[int, int],
+    stride: int,
+    padding: tuple[int, int],
+    dilation: int = 1,
 ) -> Tensor:
     channels = x.shape[1]
     return torch.ops.aten.convolution_backward(

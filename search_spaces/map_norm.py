@@ -16,11 +16,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
+
+from search_spaces.autocast import raised
 
 Average = Callable[[Tensor], Tensor]
 """From averages of channels over pixels, (maps, N, ..., C), to those of the norm layer."""
@@ -47,11 +49,17 @@ class Statistics:
 
 def normalised(layers: Sequence[nn.Module], maps: Sequence[Tensor]) -> list[Tensor]:
     """The norm layers on their maps."""
+    if isinstance(layers[0], nn.Identity):
+        return list(maps)
+    maps = raised(*maps)
     return list(_Normalised.apply(_statistics(layers, maps), False, *maps))
 
 
 def rectified(layers: Sequence[nn.Module], maps: Sequence[Tensor]) -> list[Tensor]:
     """ReLU of the norm layers on their maps."""
+    if isinstance(layers[0], nn.Identity):
+        return [functional.relu(y) for y in maps]
+    maps = raised(*maps)
     return list(_Normalised.apply(_statistics(layers, maps), True, *maps))
 
 
@@ -66,6 +74,7 @@ def weighted(layers: Sequence[nn.Module], maps: Sequence[Tensor], weights: Tenso
     Returns:
         (N, pixels, targets, C).
     """
+    maps = raised(*maps)
     total: Tensor = _Weighted.apply(weights, _statistics(layers, maps), *maps)
     return total
 
@@ -142,14 +151,15 @@ def _statistics(layers: Sequence[nn.Module], maps: Sequence[Tensor]) -> Statisti
         )
         return Statistics(means, torch.rsqrt(variances + layer.eps))
     average: Average = _over_nothing
+    assert isinstance(layer, nn.GroupNorm | nn.BatchNorm2d | nn.InstanceNorm2d)
     if isinstance(layer, nn.GroupNorm):
-        average = _over_groups(maps[0], layer.num_channels // layer.num_groups)
+        average = _over_groups(layer.num_channels // layer.num_groups)
     elif isinstance(layer, nn.BatchNorm2d):
         average = _over_batch
     maps = [y.detach() for y in maps]
     mean, scale = _moments(maps, average, layer.eps)
     if isinstance(layer, nn.BatchNorm2d):
-        _track(layers, mean, scale, maps[0].shape[0] * maps[0].shape[1])
+        _track(layers, mean, scale, layer.eps, maps[0].shape[0] * maps[0].shape[1])
     return Statistics(mean, scale, average, layer.eps)
 
 
@@ -169,9 +179,7 @@ def _averages_of_products(maps: Sequence[Tensor], others: Sequence[Tensor]) -> T
     if torch.is_grad_enabled():
         return _averages([x * y for x, y in zip(maps, others, strict=True)])
     product = torch.empty_like(others[0])
-    sums = [
-        torch.mul(x, y, out=product).sum(1) for x, y in zip(maps, others, strict=True)
-    ]
+    sums = [torch.mul(x, y, out=product).sum(1) for x, y in zip(maps, others, strict=True)]
     return torch.stack(sums) / product.shape[1]
 
 
@@ -207,29 +215,26 @@ def _over_batch(values: Tensor) -> Tensor:
     return values.mean(1, keepdim=True)
 
 
-def _over_groups(like: Tensor, channels: int) -> Average:
-    matrix = _within_groups(like.shape[-1], channels, like.dtype, like.device)
-
+def _over_groups(channels: int) -> Average:
     def average(values: Tensor) -> Tensor:
-        return values @ matrix
+        groups = values.unflatten(-1, (-1, channels))
+        return groups.mean(-1, keepdim=True).expand_as(groups).flatten(-2)
 
     return average
 
 
-@cache
-def _within_groups(
-    channels: int, together: int, dtype: torch.dtype, device: torch.device
-) -> Tensor:
-    """(channels, channels) matrix that averages within groups."""
-    group = torch.arange(channels, device=device) // together
-    return (group.unsqueeze(0) == group.unsqueeze(1)).to(dtype) / together
-
-
 @torch.no_grad()
-def _track(layers: Sequence[nn.Module], mean: Tensor, scale: Tensor, count: int) -> None:
+def _track(
+    layers: Sequence[nn.Module], mean: Tensor, scale: Tensor, eps: float, count: int
+) -> None:
     """Running statistics as batch norm keeps them, of the unbiased variance."""
-    variance = (scale**-2 - layers[0].eps) * (count / (count - 1))
+    variance = (scale**-2 - eps) * (count / (count - 1))
     for layer, means, variances in zip(layers, mean, variance, strict=True):
+        assert isinstance(layer, nn.BatchNorm2d)
+        assert layer.running_mean is not None
+        assert layer.running_var is not None
+        assert layer.num_batches_tracked is not None
+        assert layer.momentum is not None
         layer.running_mean.lerp_(means.flatten(), layer.momentum)
         layer.running_var.lerp_(variances.flatten(), layer.momentum)
         layer.num_batches_tracked.add_(1)

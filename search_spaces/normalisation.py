@@ -80,33 +80,53 @@ def conv2d(
     return spectral_norm(convolution) if normalisation == "spectral" else convolution
 
 
-def stacked_weights(
-    normalisation: Normalisation,
-    copies: int,
-    in_channels: int,
-    out_channels: int,
-    kernel_size: int,
-    bias: bool | None = None,
-) -> nn.Module:
-    """The weights of `conv2d` for several convolutions, one behind the other along the first axis.
+class StackedConvolution(nn.Module):
+    """The weights of several convolutions as `conv2d` makes them, stacked along the first axis.
 
-    ``weight`` is (copies * out_channels, in_channels, k, k), ``bias`` (copies * out_channels,) or
-    None. Each copy is initialised, and spectrally normalised, for itself.
+    Each is initialised, and spectrally normalised, for itself.
 
     Args:
+        normalisation: of the network.
+        copies: number of convolutions.
         in_channels: that each output channel sees.
+        out_channels: of each convolution.
+        kernel_size: k.
         bias: by default, whether no norm layer follows.
+
+    Attributes:
+        weight: (copies * out_channels, in_channels, k, k).
+        bias: (copies * out_channels,), or None.
     """
-    layer = nn.Conv2d(
-        copies * in_channels,
-        copies * out_channels,
-        kernel_size,
-        groups=copies,
-        bias=not has_norm_layer(normalisation) if bias is None else bias,
-    )
-    if normalisation == "spectral":
-        register_parametrization(layer, "weight", StackedSpectralNorm(layer.weight, copies))
-    return layer
+
+    weight: Tensor
+    bias: Tensor | None
+
+    def __init__(
+        self,
+        normalisation: Normalisation,
+        copies: int,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int = 1,
+        bias: bool | None = None,
+    ) -> None:
+        super().__init__()
+        drawn = nn.Conv2d(
+            copies * in_channels,
+            copies * out_channels,
+            kernel_size,
+            groups=copies,
+            bias=not has_norm_layer(normalisation) if bias is None else bias,
+        )
+        self.copies = copies
+        self.weight = drawn.weight
+        self.bias = drawn.bias
+        if normalisation == "spectral":
+            register_parametrization(self, "weight", _StackedSpectralNorm(drawn.weight, copies))
+
+    def with_bias(self, y: Tensor) -> Tensor:
+        """What the products (..., copies, out_channels) are with the biases."""
+        return y if self.bias is None else y + self.bias.view(self.copies, -1)
 
 
 def linear(normalisation: Normalisation, in_features: int, out_features: int) -> nn.Module:
@@ -115,8 +135,8 @@ def linear(normalisation: Normalisation, in_features: int, out_features: int) ->
     return spectral_norm(layer) if normalisation == "spectral" else layer
 
 
-class StackedSpectralNorm(nn.Module):
-    """Several weights, each divided by its largest singular value, as `spectral_norm` does with one.
+class _StackedSpectralNorm(nn.Module):
+    """Weights, each divided by its largest singular value, as `spectral_norm` does with one.
 
     The value is found by one step of the power method for each forward pass in training.
 

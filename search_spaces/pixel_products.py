@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from search_spaces.autocast import lowered
+
 
 def product(x: Tensor, weight: Tensor) -> Tensor:
     """Each map's channels times its weights.
@@ -18,7 +20,7 @@ def product(x: Tensor, weight: Tensor) -> Tensor:
     Returns:
         (rows, maps, out), contiguous.
     """
-    y: Tensor = _Product.apply(x, weight)
+    y: Tensor = _Product.apply(*lowered(x, weight))
     return y
 
 

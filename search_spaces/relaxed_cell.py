@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +29,8 @@ class RelaxedCell(nn.Module):
         style: how convolutions are normalised.
     """
 
+    rows: Tensor
+
     def __init__(
         self,
         before: nn.Module,
@@ -43,33 +46,31 @@ class RelaxedCell(nn.Module):
         self.last = last
         self.out_channels = nodes * channels
         targets = range(INPUTS, INPUTS + nodes)
-        self.stages = nn.ModuleList(
-            [Stage(range(INPUTS), targets, operations, channels, stride, style)]
-        )
+        stages = [Stage(range(INPUTS), targets, operations, channels, stride, style)]
         for node in targets[:-1]:
-            later = targets[node + 1 - INPUTS :]
-            self.stages.append(Stage([node], later, operations, channels, 1, style))
-        rows = [row for stage in self.stages for row in _rows(stage, complete_edges(nodes))]
+            later = range(node + 1, INPUTS + nodes)
+            stages.append(Stage([node], later, operations, channels, 1, style))
+        self.stages = cast(Sequence[Stage], nn.ModuleList(stages))
+        rows = [row for stage in stages for row in _rows(stage, complete_edges(nodes))]
         self.register_buffer("rows", torch.tensor(rows), persistent=False)
 
     def forward(self, before: Tensor, last: Tensor, probabilities: Tensor) -> Tensor:
         """(N, nodes * channels, H, W); ``probabilities`` is (edges, operations)."""
         inputs = self.before(before), self.last(last)
         x = torch.stack([each.permute(0, 2, 3, 1) for each in inputs], dim=3)
-        sizes = [(len(stage.targets), len(stage.sources)) for stage in self.stages]
-        shares = probabilities.index_select(0, self.rows).split([math.prod(s) for s in sizes])
+        sizes = [math.prod(stage.shape) for stage in self.stages]
+        shares = probabilities.index_select(0, self.rows).split(sizes)
         incomplete: Tensor | None = None
         nodes = []
-        for stage, many, share in zip(self.stages, sizes, shares, strict=True):
-            given = stage(x, share.unflatten(0, many))
+        for stage, share in zip(self.stages, shares, strict=True):
+            given = stage(x, share.unflatten(0, stage.shape))
             incomplete = given if incomplete is None else incomplete + given
-            node, incomplete = incomplete.split([1, incomplete.shape[3] - 1], dim=3)
-            nodes.append(node.squeeze(3))
-            x = node
+            x, incomplete = incomplete.split([1, incomplete.shape[3] - 1], dim=3)
+            nodes.append(x.squeeze(3))
         return torch.cat(nodes, dim=3).permute(0, 3, 1, 2)
 
     def of_edges(self) -> Iterator[tuple[str, Tensor]]:
-        """All parameters and buffers by the names they have in a cell that is built edge by edge."""
+        """All parameters and buffers by their names in a cell that is built edge by edge."""
         for bring in ("before", "last"):
             for name, value in getattr(self, bring).state_dict().items():
                 yield f"{bring}.{name}", value
@@ -79,6 +80,4 @@ class RelaxedCell(nn.Module):
 
 
 def _rows(stage: Stage, edges: Sequence[tuple[int, int]]) -> list[int]:
-    return [
-        edges.index((source, target)) for target in stage.targets for source in stage.sources
-    ]
+    return [edges.index((source, target)) for target in stage.targets for source in stage.sources]

@@ -1,10 +1,9 @@
 """A stage of a relaxed cell: all edges that leave nodes which are known at the same time.
 
 Edge by edge, a relaxed cell is hundreds of small operations, and most of them read the same map.
-A stage takes its sources together: what does not depend on the edge (ReLU, pooling, its norm) is
-computed once per source, convolutions of all edges are one convolution, and what an edge gives to
-its target is never made by itself: the probabilities and the norm layers are folded into the
-weights of one product whose result is the sum over sources and operations.
+A stage takes its edges together: what depends on the source alone (ReLU, pooling, its norm layer)
+is computed once per source, convolutions of all edges are one convolution, and the last norm layer,
+the probability and the sum into the target are one step. `none` is never computed.
 
 Maps are (N, H, W, sources, C): edges stand beside the channels, which are last.
 """
@@ -14,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import reduce
 from operator import add
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -21,28 +21,23 @@ from torch.nn import functional
 
 from search_spaces.depthwise import depthwise
 from search_spaces.map_norm import normalised, rectified, weighted
-from search_spaces.normalisation import stacked_weights
+from search_spaces.normalisation import StackedConvolution
 from search_spaces.operations import Style
 from search_spaces.pixel_products import product
-
-SHARED = ("max_pool_3x3", "avg_pool_3x3")
-"""Operations without weights, the same on all edges from a source."""
-
-KERNELS = {"sep_conv_3x3": 3, "sep_conv_5x5": 5, "dil_conv_3x3": 3, "dil_conv_5x5": 5}
-"""Operations that end in a product across channels."""
 
 
 class Stage(nn.Module):
     """The mixed operations on all edges from some sources to some targets.
 
     The weights of an operation on all edges are one tensor. By the names of its parts it is what
-    `search_spaces.operations` builds for one edge, stacked along the first axis.
+    `search_spaces.operations` builds for one edge, stacked along the first axis: by targets, and
+    for each of them by sources.
 
     Args:
         sources, targets: the numbers of the nodes.
         operations: candidate operations, in the order of the columns of alpha.
         channels: C of sources and targets.
-        stride: of all edges.
+        stride: of all edges, 1 or 2.
         style: how convolutions are normalised; without scale and shift.
     """
 
@@ -61,9 +56,12 @@ class Stage(nn.Module):
         self.channels = channels
         self.stride = stride
         self.columns = {name: column for column, name in enumerate(operations) if name != "none"}
-        self.operations = nn.ModuleDict(
-            {name: self._holder(name, style) for name in operations if name != "none"}
-        )
+        self.operations = nn.ModuleDict({name: self._holder(name, style) for name in self.columns})
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of targets and of sources."""
+        return len(self.targets), len(self.sources)
 
     def forward(self, x: Tensor, probabilities: Tensor) -> Tensor:
         """What the targets get from the sources.
@@ -75,122 +73,133 @@ class Stage(nn.Module):
         Returns:
             (N, ceil(H / stride), ceil(W / stride), targets, C).
         """
-        height, width = (-(-length // self.stride) for length in x.shape[1:3])
         relu = functional.relu(x)
         shares = probabilities.unbind(-1)
-        terms = list(self._unweighted(x, shares))
-        parts = [*self._reduced(relu), *self._convolved(relu)]
-        if parts:
-            names, maps, layers = zip(*parts, strict=True)
-            given = torch.stack([shares[self.columns[name]] for name in names])
-            terms.append(weighted(layers, maps, given))
+        terms = self._unweighted(x, shares)
+        maps = self._separable(relu) | self._dilated(relu) | self._reduced(relu)
+        if maps:
+            layers = [self._last_norm(name) for name in maps]
+            given = torch.stack([shares[self.columns[name]] for name in maps])
+            edges = [y.flatten(1, 2).unflatten(2, self.shape) for y in maps.values()]
+            terms.append(weighted(layers, edges, given))
+        height, width = (-(-length // self.stride) for length in x.shape[1:3])
         return reduce(add, terms).unflatten(1, (height, width))
 
     def of_edges(self) -> Iterator[tuple[int, int, str, Tensor]]:
         """Source, target, name and value of all parameters and buffers, edge by edge."""
-        many = len(self.sources), len(self.targets)
+        targets, sources = self.shape
         for name, operation in self.operations.items():
             for part, value in operation.state_dict().items():
                 for s, source in enumerate(self.sources):
                     for t, target in enumerate(self.targets):
-                        place, parts = _place(name, s, t, *many)
+                        pooled = name in _POOLS
+                        place, parts = (s, sources) if pooled else (t * sources + s, self._edges)
                         own = value.chunk(parts)[place] if value.ndim else value
                         yield source, target, f"{name}.{part}", own
 
-    def _holder(self, name: str, style: Style) -> nn.Module:
-        many, kind, channels = len(self.sources), style.normalisation, self.channels
-        if name in SHARED:
-            return nn.ModuleDict({"1": _norm(style, channels, many)} if style.pool_norm else {})
-        many *= len(self.targets)
+    @property
+    def _edges(self) -> int:
+        return len(self.targets) * len(self.sources)
+
+    def _holder(self, name: str, style: Style) -> nn.ModuleDict:
+        """The parts of an operation that have parameters or buffers."""
+        kind, channels = style.normalisation, self.channels
+        if name in _POOLS:
+            return nn.ModuleDict({"1": _norm(style, channels, len(self.sources))})
         if name == "skip_connect":
             if self.stride == 1:
-                return nn.Identity()
+                return nn.ModuleDict()
             half = channels // 2
             return nn.ModuleDict(
                 {
-                    "even": stacked_weights(kind, many, channels, channels - half, 1),
-                    "odd": stacked_weights(kind, many, channels, half, 1),
-                    "norm": _norm(style, channels, many),
+                    "even": StackedConvolution(kind, self._edges, channels, channels - half),
+                    "odd": StackedConvolution(kind, self._edges, channels, half),
+                    "norm": _norm(style, channels, self._edges),
                 }
             )
-        kernel = KERNELS[name]
-        steps = (1, 5) if name.startswith("sep") else (1,)
+        kernel = int(name[-1])
         parts: dict[str, nn.Module] = {}
-        for step in steps:
-            parts[f"{step}"] = stacked_weights(kind, many, 1, channels, kernel, bias=False)
-            parts[f"{step + 1}"] = stacked_weights(kind, many, channels, channels, 1)
-            parts[f"{step + 2}"] = _norm(style, channels, many)
+        for first in (1, 5) if name.startswith("sep") else (1,):
+            within = StackedConvolution(kind, self._edges, 1, channels, kernel, bias=False)
+            parts[f"{first}"] = within
+            parts[f"{first + 1}"] = StackedConvolution(kind, self._edges, channels, channels)
+            parts[f"{first + 2}"] = _norm(style, channels, self._edges)
         return nn.ModuleDict(parts)
 
-    def _unweighted(self, x: Tensor, shares: Sequence[Tensor]) -> Iterator[Tensor]:
+    def _part(self, name: str, part: str | int) -> nn.Module:
+        return cast(nn.ModuleDict, self.operations[name])[str(part)]
+
+    def _convolution(self, name: str, part: str | int) -> StackedConvolution:
+        return cast(StackedConvolution, self._part(name, part))
+
+    def _last_norm(self, name: str) -> nn.Module:
+        if name == "skip_connect":
+            return self._part(name, "norm")
+        return self._part(name, 7 if name.startswith("sep") else 3)
+
+    def _unweighted(self, x: Tensor, shares: Sequence[Tensor]) -> list[Tensor]:
         """Pools, and identities: one small product over sources and operations."""
         image = _image(x)
-        pools = {name: _POOLS[name](image, self.stride) for name in SHARED if name in self.columns}
-        maps = {name: _maps(y, x.shape[3:]).flatten(1, 2) for name, y in pools.items()}
-        layers = [self.operations[name]["1"] for name in maps]
+        names = [name for name in _POOLS if name in self.columns]
+        pools = [_POOLS[name](image, self.stride) for name in names]
+        maps = [_maps(pool, x.shape[3:]).flatten(1, 2) for pool in pools]
         if maps:
-            maps = dict(zip(maps, normalised(layers, list(maps.values())), strict=True))
+            maps = normalised([self._part(name, 1) for name in names], maps)
         if self.stride == 1 and "skip_connect" in self.columns:
-            maps["skip_connect"] = x.flatten(1, 2)
-        if maps:
-            each = torch.stack([source for y in maps.values() for source in y.unbind(2)])
-            share = torch.cat([shares[self.columns[name]] for name in maps], dim=1)
-            total = share @ each.flatten(1)
-            yield total.unflatten(1, each.shape[1:]).permute(1, 2, 0, 3)
+            names.append("skip_connect")
+            maps.append(x.flatten(1, 2))
+        if not maps:
+            return []
+        each = torch.stack([source for y in maps for source in y.unbind(2)])
+        share = torch.cat([shares[self.columns[name]] for name in names], dim=1)
+        total = share @ each.flatten(1)
+        return [total.unflatten(1, each.shape[1:]).permute(1, 2, 0, 3)]
 
-    def _reduced(self, relu: Tensor) -> Iterator[tuple[str, Tensor, nn.Module]]:
+    def _reduced(self, relu: Tensor) -> dict[str, Tensor]:
         """Factorised reductions: each half of the channels from pixels of its own."""
-        if self.stride == 1 or "skip_connect" not in self.operations:
-            return
-        holder = self.operations["skip_connect"]
+        if self.stride == 1 or "skip_connect" not in self.columns:
+            return {}
         halves = []
-        for half, shifted in (("even", relu[:, ::2, ::2]), ("odd", _odd(relu))):
-            y = product(*self._by_source(shifted, holder[half].weight))
-            y = y.unflatten(2, (len(self.targets), -1))
-            y = y.transpose(1, 2)
-            if holder[half].bias is not None:
-                y = y + holder[half].bias.view(y.shape[1:])
-            halves.append(y)
-        y = torch.cat(halves, dim=3).unflatten(0, (relu.shape[0], -1))
-        yield "skip_connect", y, holder["norm"]
+        for half, x in (("even", relu[:, ::2, ::2]), ("odd", _odd(relu))):
+            convolution = self._convolution("skip_connect", half)
+            weight = convolution.weight.view(*self.shape, -1, self.channels)
+            y = product(x.flatten(0, 2), weight.transpose(0, 1).flatten(1, 2))
+            y = y.unflatten(2, (len(self.targets), -1)).transpose(1, 2).flatten(1, 2)
+            halves.append(convolution.with_bias(y))
+        y = torch.cat(halves, dim=2)
+        return {"skip_connect": y.unflatten(0, relu[:, ::2, ::2].shape[:3])}
 
-    def _by_source(self, x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-        weight = weight.view(len(self.targets), len(self.sources), -1, self.channels)
-        return x.flatten(0, 2), weight.transpose(0, 1).flatten(1, 2)
+    def _separable(self, relu: Tensor) -> dict[str, Tensor]:
+        """Two convolutions within and across channels, before the last norm layer."""
+        names = [name for name in self.columns if name.startswith("sep")]
+        if not names:
+            return {}
+        edges = _repeat(relu, len(self.targets))
+        first = [self._unit(edges, name, 1, self.stride) for name in names]
+        layers = [self._part(name, 3) for name in names]
+        between = rectified(layers, [y.flatten(1, 2) for y in first])
+        return {
+            name: self._unit(y.view(first[0].shape), name, 5)
+            for name, y in zip(names, between, strict=True)
+        }
 
-    def _convolved(self, relu: Tensor) -> Iterator[tuple[str, Tensor, nn.Module]]:
-        """Separable and dilated convolutions of all edges, before their last norm layer."""
-        many = len(self.targets), len(self.sources)
-        whole = _repeat(relu, many[0])
-        maps = {}
-        separable = [name for name in self.operations if name.startswith("sep")]
-        if separable:
-            first = [self._unit(whole, name, 1, self.stride) for name in separable]
-            layers = [self.operations[name]["3"] for name in separable]
-            for name, y in zip(separable, rectified(layers, [y.flatten(1, 2) for y in first])):
-                maps[name] = self._unit(y.view(first[0].shape), name, 5)
-        dilated = [name for name in self.operations if name.startswith("dil")]
-        if dilated:
-            seen = whole if self.stride == 1 else _repeat(relu[:, ::2, ::2], many[0])
-            maps |= {name: self._unit(seen, name, 1, 1, 2 // self.stride) for name in dilated}
-        for name, y in maps.items():
-            last = self.operations[name]["3" if name in dilated else "7"]
-            yield name, y.flatten(1, 2).unflatten(2, many), last
+    def _dilated(self, relu: Tensor) -> dict[str, Tensor]:
+        """One dilated convolution, before the norm layer.
+
+        With stride 2 it sees every second pixel only, and these without dilation.
+        """
+        names = [name for name in self.columns if name.startswith("dil")]
+        if not names:
+            return {}
+        edges = _repeat(relu[:, :: self.stride, :: self.stride], len(self.targets))
+        return {name: self._unit(edges, name, 1, dilation=2 // self.stride) for name in names}
 
     def _unit(self, x: Tensor, name: str, first: int, stride: int = 1, dilation: int = 1) -> Tensor:
         """Convolution within channels, then across them, of (N, H, W, edges, C)."""
-        within, across = (self.operations[name][str(part)] for part in (first, first + 1))
+        within, across = (self._convolution(name, part) for part in (first, first + 1))
         d = _maps(depthwise(_image(x), within.weight, stride, dilation), x.shape[3:])
-        weight = across.weight.view(-1, self.channels, self.channels)
-        y = product(d.flatten(0, 2), weight).view(d.shape)
-        return y if across.bias is None else y + across.bias.view(-1, self.channels)
-
-
-def _place(name: str, s: int, t: int, sources: int, targets: int) -> tuple[int, int]:
-    """Where an edge's part of an operation's tensors stands, and of how many parts."""
-    if name in SHARED:
-        return s, sources
-    return t * sources + s, sources * targets
+        weight = across.weight.view(self._edges, self.channels, self.channels)
+        return across.with_bias(product(d.flatten(0, 2), weight)).view(d.shape)
 
 
 def _norm(style: Style, channels: int, many: int) -> nn.Module:
@@ -220,7 +229,7 @@ def _repeat(x: Tensor, targets: int) -> Tensor:
 def _odd(x: Tensor) -> Tensor:
     """Every second pixel from (1, 1) on, as many as from (0, 0) on: zeros beyond the border."""
     odd = x[:, 1::2, 1::2]
-    below, right = (n % 2 for n in x.shape[1:3])
+    below, right = (length % 2 for length in x.shape[1:3])
     return functional.pad(odd, (0, 0, 0, 0, 0, right, 0, below))
 
 

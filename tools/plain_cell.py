@@ -78,9 +78,10 @@ class PlainSupernet(CellStack):
         def make_cell(place: Place) -> PlainCell:
             return PlainCell(place, nodes, supernet.operations, style)
 
+        assert network.in_channels is not None
         super().__init__(network, network.in_channels, network.outputs, style, make_cell)
         self.alpha = ArchitectureParameters(nodes, len(supernet.operations))
-        self.to(supernet.bottom.weight)
+        self.to(supernet.alpha.normal)
         self.load_state_dict(by_edge(supernet))
         self.train(supernet.training)
         self.recompute = supernet.recompute
