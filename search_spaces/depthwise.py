@@ -136,10 +136,10 @@ def _weight_gradient(x: Tensor, slope: Tensor, shape: Shape) -> Tensor:
     """Gradient of the weight from kernels of few columns on images of enough rows."""
     x, slope = _phases(x, slope, shape)
     kernel, padding, stride = shape.kernel, (shape.kernel - 1) // 2, shape.stride
-    missing = max(0, kernel - slope.shape[2])
-    if missing:
-        x = functional.pad(x, (0, 0, 0, stride * missing))
-        slope = functional.pad(slope, (0, 0, 0, missing))
+    rows, columns = (max(0, kernel - length) for length in slope.shape[2:])
+    if rows or columns:
+        x = functional.pad(x, (0, stride * columns, 0, stride * rows))
+        slope = functional.pad(slope, (0, columns, 0, rows))
     if kernel <= COLUMNS:
         whole = _library_gradient(x, slope, (kernel, kernel), stride, (padding, padding))
     else:

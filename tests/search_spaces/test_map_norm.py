@@ -1,0 +1,95 @@
+"""Against torch's own layers, which see each map as an image (N, channels, pixels, 1)."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from search_spaces.map_norm import normalised, rectified, weighted
+
+N, PIXELS, TARGETS, SOURCES, C = 3, 10, 2, 2, 4
+CHANNELS = TARGETS * SOURCES * C
+LAYERS: dict[str, Callable[[], nn.Module]] = {
+    "batch": lambda: nn.BatchNorm2d(CHANNELS, affine=False),
+    "instance": lambda: nn.InstanceNorm2d(CHANNELS),
+    "group": lambda: nn.GroupNorm(CHANNELS // 2, CHANNELS, affine=False),
+    "none": nn.Identity,
+}
+
+
+def _by_layer(layer: nn.Module, y: Tensor) -> Tensor:
+    image = y.flatten(2).transpose(1, 2).unsqueeze(3)
+    result: Tensor = layer(image).squeeze(3).transpose(1, 2).reshape(y.shape)
+    return result
+
+
+def _maps(count: int = 2) -> list[Tensor]:
+    shape = (N, PIXELS, TARGETS, SOURCES, C)
+    return [
+        (2 * torch.randn(shape, dtype=torch.float64) + 0.5).requires_grad_() for _ in range(count)
+    ]
+
+
+def _same(
+    ours: Callable[[], Sequence[Tensor]],
+    theirs: Callable[[], Sequence[Tensor]],
+    inputs: Sequence[Tensor],
+) -> None:
+    """Values, gradients, and gradients of a function of the gradients."""
+
+    def slopes(compute: Callable[[], Sequence[Tensor]]) -> list[Tensor]:
+        results = compute()
+        loss = torch.stack([y.pow(3).sum() for y in results]).sum()
+        first = torch.autograd.grad(loss, inputs, create_graph=True)
+        along = torch.stack([slope.pow(3).sum() for slope in first]).sum()
+        plain = torch.autograd.grad(loss, inputs, retain_graph=True)
+        return [*results, *plain, *first, *torch.autograd.grad(along, inputs)]
+
+    for one, other in zip(slopes(ours), slopes(theirs), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("training", [True, False])
+def test_normalised_and_rectified_maps_are_those_of_the_layers(name: str, training: bool) -> None:
+    layers = [LAYERS[name]().double().train(training) for _ in range(2)]
+    others = copy.deepcopy(layers)
+    for layer in [*layers, *others]:
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.running_var = layer.running_var * 2 + 1  # type: ignore[operator]
+    maps = _maps()
+    _same(
+        lambda: [*normalised(layers, maps), *rectified(layers, maps)],
+        lambda: [
+            *(_by_layer(layer, y) for layer, y in zip(others, maps, strict=True)),
+            *(_by_layer(layer, y).relu() for layer, y in zip(others, maps, strict=True)),
+        ],
+        maps,
+    )
+    for layer, other in zip(layers, others, strict=True):
+        for buffer, expected in zip(layer.buffers(), other.buffers(), strict=True):
+            torch.testing.assert_close(buffer, expected)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("training", [True, False])
+def test_a_weighted_sum_is_over_maps_and_sources(name: str, training: bool) -> None:
+    layers = [LAYERS[name]().double().train(training) for _ in range(2)]
+    maps = _maps()
+    weights = torch.rand(2, TARGETS, SOURCES, dtype=torch.float64, requires_grad=True)
+
+    def plainly() -> list[Tensor]:
+        terms = [_by_layer(layer, y) for layer, y in zip(layers, maps, strict=True)]
+        return [torch.einsum("knptsc,kts->nptc", torch.stack(terms), weights)]
+
+    _same(lambda: [weighted(layers, maps, weights)], plainly, [*maps, weights])
+
+
+def test_flat_maps_are_normalised_to_zero() -> None:
+    flat = torch.full((1, 100, 1, 1, 4), 0.3)
+    (result,) = normalised([nn.GroupNorm(1, 4, affine=False)], [flat])
+    assert result.abs().max() < 1e-3
