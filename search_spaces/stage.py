@@ -76,7 +76,8 @@ class Stage(nn.Module):
         relu = functional.relu(x)
         shares = probabilities.unbind(-1)
         terms = self._unweighted(x, shares)
-        maps = self._separable(relu) | self._dilated(relu) | self._reduced(relu)
+        edges = _repeat(relu, len(self.targets))
+        maps = self._separable(edges) | self._dilated(edges) | self._reduced(relu)
         if maps:
             layers = [self._last_norm(name) for name in maps]
             given = torch.stack([shares[self.columns[name]] for name in maps])
@@ -169,12 +170,11 @@ class Stage(nn.Module):
         y = torch.cat(halves, dim=2)
         return {"skip_connect": y.unflatten(0, relu[:, ::2, ::2].shape[:3])}
 
-    def _separable(self, relu: Tensor) -> dict[str, Tensor]:
+    def _separable(self, edges: Tensor) -> dict[str, Tensor]:
         """Two convolutions within and across channels, before the last norm layer."""
         names = [name for name in self.columns if name.startswith("sep")]
         if not names:
             return {}
-        edges = _repeat(relu, len(self.targets))
         first = [self._unit(edges, name, 1, self.stride) for name in names]
         layers = [self._part(name, 3) for name in names]
         between = rectified(layers, [y.flatten(1, 2) for y in first])
@@ -183,7 +183,7 @@ class Stage(nn.Module):
             for name, y in zip(names, between, strict=True)
         }
 
-    def _dilated(self, relu: Tensor) -> dict[str, Tensor]:
+    def _dilated(self, edges: Tensor) -> dict[str, Tensor]:
         """One dilated convolution, before the norm layer.
 
         With stride 2 it sees every second pixel only, and these without dilation.
@@ -191,8 +191,8 @@ class Stage(nn.Module):
         names = [name for name in self.columns if name.startswith("dil")]
         if not names:
             return {}
-        edges = _repeat(relu[:, :: self.stride, :: self.stride], len(self.targets))
-        return {name: self._unit(edges, name, 1, dilation=2 // self.stride) for name in names}
+        seen = edges[:, :: self.stride, :: self.stride]
+        return {name: self._unit(seen, name, 1, dilation=2 // self.stride) for name in names}
 
     def _unit(self, x: Tensor, name: str, first: int, stride: int = 1, dilation: int = 1) -> Tensor:
         """Convolution within channels, then across them, of (N, H, W, edges, C)."""

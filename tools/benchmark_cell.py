@@ -30,15 +30,21 @@ from search_spaces.cell import CellSupernet
 Pass = Callable[[], None]
 
 
+FREE = {
+    getattr(torch.ops.aten, name)
+    for name in ("empty", "empty_like", "new_empty", "_unsafe_view", "detach", "empty_strided")
+}
+
+
 class Counter(TorchDispatchMode):
-    """Counts operations that are dispatched, views aside."""
+    """Counts operations that compute something: not views, nor what only asks for memory."""
 
     def __init__(self) -> None:
         super().__init__()
         self.count = 0
 
     def __torch_dispatch__(self, operation: Any, _: Any, given: Any = (), named: Any = None) -> Any:
-        self.count += not operation.is_view
+        self.count += not operation.is_view and operation.overloadpacket not in FREE
         return operation(*given, **(named or {}))
 
 
