@@ -65,7 +65,9 @@ class _Convolution(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, shape: Shape) -> Tensor:
-        ctx.save_for_backward(x, weight)
+        ctx.size = x.shape
+        to_x, to_weight = ctx.needs_input_grad[:2]
+        ctx.save_for_backward(x if to_weight else None, weight if to_x else None)
         ctx.shape = shape
         return _convolve(x, weight, shape)
 
@@ -74,7 +76,7 @@ class _Convolution(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         to_x, to_weight = ctx.needs_input_grad[:2]
         return (
-            _InputGradient.apply(slope, weight, ctx.shape, x.shape) if to_x else None,
+            _InputGradient.apply(slope, weight, ctx.shape, ctx.size) if to_x else None,
             _WeightGradient.apply(x, slope, ctx.shape) if to_weight else None,
             None,
         )
@@ -85,7 +87,8 @@ class _InputGradient(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, slope: Tensor, weight: Tensor, shape: Shape, size: torch.Size) -> Tensor:
-        ctx.save_for_backward(slope, weight)
+        to_slope, to_weight = ctx.needs_input_grad[:2]
+        ctx.save_for_backward(slope if to_weight else None, weight if to_slope else None)
         ctx.shape = shape
         if shape.stride == 1:
             return _convolve(slope, weight.flip(2, 3), shape)
@@ -108,7 +111,9 @@ class _WeightGradient(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, slope: Tensor, shape: Shape) -> Tensor:
-        ctx.save_for_backward(x, slope)
+        ctx.size = x.shape
+        to_x, to_slope = ctx.needs_input_grad[:2]
+        ctx.save_for_backward(x if to_slope else None, slope if to_x else None)
         ctx.shape = shape
         if x.device.type != "cpu":
             kernel, padding = (shape.kernel, shape.kernel), (shape.padding, shape.padding)
@@ -120,7 +125,7 @@ class _WeightGradient(torch.autograd.Function):
         x, slope = ctx.saved_tensors
         to_x, to_slope = ctx.needs_input_grad[:2]
         return (
-            _InputGradient.apply(slope, g, ctx.shape, x.shape) if to_x else None,
+            _InputGradient.apply(slope, g, ctx.shape, ctx.size) if to_x else None,
             _Convolution.apply(x, g, ctx.shape) if to_slope else None,
             None,
         )

@@ -29,7 +29,8 @@ class _Product(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
-        ctx.save_for_backward(x, weight)
+        to_x, to_weight = ctx.needs_input_grad
+        ctx.save_for_backward(x if to_weight else None, weight if to_x else None)
         y = x.new_empty(*x.shape[:2], weight.shape[1])
         torch.bmm(x.transpose(0, 1), weight.transpose(1, 2), out=y.transpose(0, 1))
         return y

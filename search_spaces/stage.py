@@ -81,8 +81,8 @@ class Stage(nn.Module):
         if maps:
             layers = [self._last_norm(name) for name in maps]
             given = torch.stack([shares[self.columns[name]] for name in maps])
-            edges = [y.flatten(1, 2).unflatten(2, self.shape) for y in maps.values()]
-            terms.append(weighted(layers, edges, given))
+            per_edge = [y.flatten(1, 2).unflatten(2, self.shape) for y in maps.values()]
+            terms.append(weighted(layers, per_edge, given))
         height, width = (-(-length // self.stride) for length in x.shape[1:3])
         return reduce(add, terms).unflatten(1, (height, width))
 

@@ -189,3 +189,26 @@ def test_it_launches_a_fraction_of_the_operations() -> None:
             torch.autograd.grad(network(images).sum(), list(network.parameters()))
         counts.append(counter.count)
     assert counts[0] < 0.75 * counts[1], counts
+
+
+def test_frozen_weights_keep_fewer_tensors_for_the_backward_pass() -> None:
+    supernet = _supernet()
+    images = torch.rand(2, 2, 64, 64, dtype=torch.float64)
+
+    def kept() -> int:
+        storages: dict[int, int] = {}
+
+        def keep(tensor: Tensor) -> Tensor:
+            storage = tensor.untyped_storage()
+            storages[storage.data_ptr()] = storage.nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            verdicts = supernet(images)
+        assert verdicts.requires_grad
+        return sum(storages.values())
+
+    every = kept()
+    for weight in supernet.weights():
+        weight.requires_grad_(False)
+    assert kept() < 0.65 * every
