@@ -139,6 +139,9 @@ def _statistics(layers: Sequence[nn.Module], maps: Sequence[Tensor]) -> Statisti
     """What the layers standardise their maps by.
 
     Batch norm in training takes the maps into its running statistics, and else goes by them.
+
+    Raises:
+        ValueError: there is one value per channel, which batch and instance norm make zero.
     """
     layer, shape = layers[0], maps[0].shape[2:]
     if isinstance(layer, nn.Identity):
@@ -156,10 +159,16 @@ def _statistics(layers: Sequence[nn.Module], maps: Sequence[Tensor]) -> Statisti
         average = _over_groups(layer.num_channels // layer.num_groups)
     elif isinstance(layer, nn.BatchNorm2d):
         average = _over_batch
+    samples, pixels = maps[0].shape[:2]
+    together = pixels * samples if isinstance(layer, nn.BatchNorm2d) else pixels
+    if together == 1 and not isinstance(layer, nn.GroupNorm):
+        raise ValueError(
+            f"Expected more than 1 value per channel, got input size {[*maps[0].shape]}"
+        )
     maps = [y.detach() for y in maps]
     mean, scale = _moments(maps, average, layer.eps)
     if isinstance(layer, nn.BatchNorm2d):
-        _track(layers, mean, scale, layer.eps, maps[0].shape[0] * maps[0].shape[1])
+        _track(layers, mean, scale, layer.eps, together)
     return Statistics(mean, scale, average, layer.eps)
 
 

@@ -100,3 +100,9 @@ def test_nearly_flat_maps_are_normalised_to_nearly_zero() -> None:
     flat = torch.full((1, 100, 1, 1, 4), 0.3)
     (result,) = normalised([nn.GroupNorm(1, 4, affine=False)], [flat])
     assert result.abs().max() < 1e-3
+
+
+@pytest.mark.parametrize("layer", [nn.BatchNorm2d(4, affine=False), nn.InstanceNorm2d(4)])
+def test_one_value_per_channel_is_refused(layer: nn.Module) -> None:
+    with pytest.raises(ValueError, match="more than 1"):
+        rectified([layer], [torch.rand(1, 1, 1, 1, 4)])
