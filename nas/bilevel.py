@@ -25,9 +25,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from nas.gradients import Gradient, add, filled, gradient, norm, scale, slopes_if_any
+from nas.gradients import Gradient, add, filled, gradient, norm, plus, scale, slopes_if_any
 from nas.products import Product, finite_difference
-from nas.traceless import moved, same_noise, without_trace
+from nas.traceless import Noise, frozen, moved, same_noise, without_trace
 
 Batch = TypeVar("Batch")
 
@@ -55,14 +55,13 @@ class UnrolledStep:
         self, weights: Sequence[Tensor], slopes: Gradient, optimizer: Optimizer
     ) -> Gradient:
         """w' - w, one tensor per weight."""
-        moves = []
-        for weight, slope in zip(weights, slopes, strict=True):
-            move = slope + self.weight_decay * weight.detach()
-            if self.momentum:
-                buffer = optimizer.state.get(weight, {}).get("momentum_buffer")
-                move = move if buffer is None else move + self.momentum * buffer
-            moves.append(-self.present_rate(optimizer) * move)
-        return moves
+        move = slopes
+        if self.weight_decay:
+            move = plus(move, [weight.detach() for weight in weights], self.weight_decay)
+        if self.momentum:
+            buffers = [optimizer.state.get(each, {}).get("momentum_buffer") for each in weights]
+            move = plus(move, filled(buffers, weights), self.momentum)
+        return scale(move, -self.present_rate(optimizer))
 
 
 @dataclass(frozen=True)
@@ -77,6 +76,11 @@ class Player(Generic[Batch]):
         unrolled: takes its virtual steps.
         product: rule for its second-order term; None drops the term.
         clip_norm: largest norm of its gradient in real steps; None clips nothing.
+        shows: the batch together with what its weights make of it, taken with gradient. Its own
+            loss, and those of the players behind it, are the same functions of the batch with it
+            as without it, as long as these weights are where they were; none of the others'
+            weights may enter. So virtual steps and the product of another player need no passes
+            of their own for it. None shows nothing.
     """
 
     name: str
@@ -86,6 +90,7 @@ class Player(Generic[Batch]):
     unrolled: UnrolledStep
     product: Product | None = field(default_factory=finite_difference)
     clip_norm: float | None = None
+    shows: Callable[[Batch], Batch] | None = None
 
     @property
     def moves(self) -> bool:
@@ -107,12 +112,19 @@ class Group(Generic[Batch]):
         alphas: the architecture parameters.
         objective: J on a validation batch, a scalar.
         optimizer: takes the steps of alpha.
+        depends_on: names of the players whose weights enter the objective; the others' virtual
+            steps are not taken for it. None for all of them.
     """
 
     name: str
     alphas: Sequence[nn.Parameter]
     objective: Callable[[Batch], Tensor]
     optimizer: Optimizer
+    depends_on: Sequence[str] | None = None
+
+    def sees(self, player: Player[Batch]) -> bool:
+        """Whether the player's weights enter the objective."""
+        return self.depends_on is None or player.name in self.depends_on
 
 
 @dataclass(frozen=True)
@@ -154,7 +166,8 @@ class Bilevel(Generic[Batch]):
         groups: the upper level.
         modules: networks whose buffers a virtual step must not change.
         autocast: context of every pass but those of the second-order products, whose small
-            differences need full precision.
+            differences need full precision. What a player has shown is the same at both points of
+            a difference, and stays as it is.
     """
 
     players: Sequence[Player[Batch]]
@@ -168,10 +181,13 @@ class Bilevel(Generic[Batch]):
         Weights, buffers, gradients, optimisers and random state are afterwards as before.
         """
         with without_trace(self.modules):
-            with self._at_unrolled_weights(train):
+            with ExitStack() as stack:
+                stages = self._take_virtual_steps(stack, group, train)
                 objective, direct, vectors = self._objective_slopes(group, validation)
             indirect = {
-                player.name: self._second_order_term(player, train, vector, group.alphas)
+                player.name: self._second_order_term(
+                    player, stages[player.name], vector, group.alphas
+                )
                 for player, vector in vectors
             }
         return Hypergradient(objective, direct, indirect)
@@ -221,31 +237,51 @@ class Bilevel(Generic[Batch]):
         ]
         return dataclasses.replace(self, players=players)
 
-    def _at_unrolled_weights(self, train: Batch) -> ExitStack:
-        displacements = [
-            (player.weights, self._displacement(player, train))
-            for player in self.players
-            if player.moves
-        ]
-        stack = ExitStack()
-        for weights, displacement in displacements:
-            stack.enter_context(moved(weights, displacement))
-        return stack
+    def _asking(self, tensors: Sequence[Tensor]) -> AbstractContextManager[None]:
+        """Let gradients be asked for these alone, of all weights and alphas.
 
-    def _displacement(self, player: Player[Batch], train: Batch) -> Gradient:
-        with self.autocast(), same_noise(player.weights):
-            loss = player.loss(train)
-        slopes = gradient(loss, player.weights)
-        return player.unrolled.displacement(player.weights, slopes, player.optimizer)
+        A pass in this context keeps no graph of the others. A function of autograd that is
+        written in Python learns only so that their gradients are not wanted.
+        """
+        asked = {id(tensor) for tensor in tensors}
+        weights = [weight for player in self.players for weight in player.weights]
+        alphas = [alpha for group in self.groups for alpha in group.alphas]
+        return frozen(each for each in (*weights, *alphas) if id(each) not in asked)
+
+    def _take_virtual_steps(
+        self, stack: ExitStack, group: Group[Batch], train: Batch
+    ) -> dict[str, _Stage[Batch]]:
+        """Those of the players that the objective sees, all from the present weights.
+
+        Returns:
+            The stage that each one's loss has wherever its own weights are, by name.
+        """
+        players = [player for player in self.players if player.moves and group.sees(player)]
+        stages: dict[str, _Stage[Batch]] = {}
+        moves: list[Gradient] = []
+        stage = _Stage(train)
+        for player in players:
+            stages[player.name] = before = stage
+            with self._asking(player.weights), same_noise(player.weights):
+                with self.autocast():
+                    if player is not players[-1]:
+                        stage = before.shown_by(player)
+                    loss = stage.loss(player)
+                slopes = gradient(loss, player.weights)
+            moves.append(player.unrolled.displacement(player.weights, slopes, player.optimizer))
+        for player in players:
+            stack.enter_context(moved(player.weights, moves.pop(0)))
+        return stages
 
     def _objective_slopes(
         self, group: Group[Batch], validation: Batch
     ) -> tuple[Tensor, Gradient, list[tuple[Player[Batch], Gradient]]]:
-        players = [player for player in self.players if player.has_product]
-        with self.autocast(), same_noise(group.alphas):
-            objective = group.objective(validation)
+        players = [each for each in self.players if each.has_product and group.sees(each)]
         inputs = [*group.alphas, *(weight for player in players for weight in player.weights)]
-        slopes = iter(slopes_if_any(objective, inputs))
+        with self._asking(inputs):
+            with self.autocast(), same_noise(group.alphas):
+                objective = group.objective(validation)
+            slopes = iter(slopes_if_any(objective, inputs))
         direct = filled([next(slopes) for _ in group.alphas], group.alphas)
         parts = [(player, [next(slopes) for _ in player.weights]) for player in players]
         reached = [
@@ -256,22 +292,57 @@ class Bilevel(Generic[Batch]):
         return objective.detach(), direct, reached
 
     def _second_order_term(
-        self, player: Player[Batch], train: Batch, vector: Gradient, alphas: Sequence[Tensor]
+        self,
+        player: Player[Batch],
+        stage: _Stage[Batch],
+        vector: Gradient,
+        alphas: Sequence[Tensor],
     ) -> Gradient:
         assert player.product is not None
-        product = player.product(
-            lambda: player.loss(train), player.weights, vector, alphas, self.modules
-        )
+        with self._asking([*player.weights, *alphas]):
+            product = player.product(
+                lambda: stage.loss(player), player.weights, vector, alphas, self.modules
+            )
         return scale(product, -player.unrolled.present_rate(player.optimizer))
 
     def _update_player(self, player: Player[Batch], train: Batch) -> Tensor:
-        with self.autocast():
-            loss = player.loss(train)
-        slopes = gradient(loss, player.weights)
+        with self._asking(player.weights):
+            with self.autocast():
+                loss = player.loss(train)
+            slopes = gradient(loss, player.weights)
         if player.clip_norm is not None:
             slopes = scale(slopes, (player.clip_norm / (norm(slopes) + 1e-6)).clamp(max=1.0))
         _step(player.optimizer, player.weights, slopes)
         return loss.detach()
+
+
+@dataclass(frozen=True)
+class _Stage(Generic[Batch]):
+    """A batch, with what players have shown of it, and the noise behind their passes.
+
+    A loss draws on from there, as it would have done behind passes of its own. None is the noise
+    at hand.
+    """
+
+    batch: Batch
+    noise: Noise | None = None
+
+    def shown_by(self, player: Player[Batch]) -> _Stage[Batch]:
+        """The stage behind the player's pass; this one if it shows nothing."""
+        if player.shows is None:
+            return self
+        self._resume()
+        batch = player.shows(self.batch)
+        return _Stage(batch, Noise.present(player.weights))
+
+    def loss(self, player: Player[Batch]) -> Tensor:
+        """The player's, on this stage."""
+        self._resume()
+        return player.loss(self.batch)
+
+    def _resume(self) -> None:
+        if self.noise is not None:
+            self.noise.resume()
 
 
 def _step(optimizer: Optimizer, parameters: Sequence[nn.Parameter], slopes: Gradient) -> None:

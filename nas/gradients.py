@@ -42,14 +42,19 @@ def add(*gradients: Gradient) -> Gradient:
     return [torch.stack(entries).sum(dim=0) for entries in zip(*gradients, strict=True)]
 
 
+def plus(tensors: Gradient, others: Gradient, factor: float = 1.0) -> Gradient:
+    """tensors + factor * others, entry by entry."""
+    return list(torch._foreach_add(tensors, others, alpha=factor))
+
+
 def scale(tensors: Gradient, factor: float | Tensor) -> Gradient:
     """Multiple of each entry."""
-    return [tensor * factor for tensor in tensors]
+    return list(torch._foreach_mul(tensors, factor))
 
 
 def norm(tensors: Sequence[Tensor]) -> Tensor:
     """Euclidean norm of all entries as one vector; a scalar tensor."""
-    return torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(t) for t in tensors]))
+    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(list(tensors))))
 
 
 def cosine(first: Gradient, second: Gradient) -> Tensor:

@@ -7,7 +7,7 @@ the segmenter alone, then the discriminator against the derived segmenter with f
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -128,7 +128,8 @@ def _engine(
     rates = settings.training
     weights = _weights("segmenter", game.segmenter, supernets)
     loss = game.segmenter_loss
-    players = [_player("segmenter", weights, loss, rates.segmenter_lr, settings)]
+    segmenter = _player("segmenter", weights, loss, rates.segmenter_lr, settings)
+    players = [replace(segmenter, shows=game.shown)]
     modules = [game.segmenter]
     if isinstance(game, AdversarialSegmentation):
         weights = _weights("discriminator", game.discriminator, supernets)
@@ -136,8 +137,7 @@ def _engine(
         players.append(_player("discriminator", weights, loss, rates.discriminator_lr, settings))
         modules.append(game.discriminator)
     groups = [
-        _group(role, supernet.alphas(), _objective(role, game, settings.architecture), settings)
-        for role, supernet in supernets.items()
+        _group(role, supernet.alphas(), game, settings) for role, supernet in supernets.items()
     ]
     return Bilevel(players, groups, modules, autocast(settings.run.precision, device))
 
@@ -149,23 +149,15 @@ def _weights(
     return supernets[role].weights() if role in supernets else list(network.parameters())
 
 
-def _objective(
-    role: Role, game: Segmentation, settings: ArchitectureSettings
-) -> Callable[[Batch], Tensor]:
-    """What the alpha of a network minimises on the architecture half."""
-    own_loss = role == "discriminator" and settings.objective == "discriminator"
-    if own_loss and isinstance(game, AdversarialSegmentation):
-        return game.discriminator_objective
-    return game.segmentation_loss
-
-
 def _group(
-    role: Role,
-    alphas: list[nn.Parameter],
-    objective: Callable[[Batch], Tensor],
-    settings: SearchSettings,
+    role: Role, alphas: list[nn.Parameter], game: Segmentation, settings: SearchSettings
 ) -> Group[Batch]:
-    return Group(role, alphas, objective, architecture_optimizer(settings.architecture, alphas))
+    """The alpha of a network, and what it minimises on the architecture half."""
+    optimizer = architecture_optimizer(settings.architecture, alphas)
+    own_loss = role == "discriminator" and settings.architecture.objective == "discriminator"
+    if own_loss and isinstance(game, AdversarialSegmentation):
+        return Group(role, alphas, game.discriminator_objective, optimizer)
+    return Group(role, alphas, game.segmentation_loss, optimizer, depends_on=("segmenter",))
 
 
 def _player(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -47,24 +48,51 @@ def same_noise(tensors: Iterable[Tensor]) -> Iterator[None]:
     Passes that each run in this context draw the same random numbers, so that dropout is
     one fixed function between the points of a finite difference.
     """
-    devices = sorted({tensor.device.index for tensor in tensors if tensor.device.type == "cuda"})
-    with torch.random.fork_rng(devices=devices):
+    with torch.random.fork_rng(devices=_cuda_devices(tensors)):
         yield
+
+
+@dataclass(frozen=True)
+class Noise:
+    """A random state of the CPU and of CUDA devices (by index), to be taken up again."""
+
+    cpu: Tensor
+    cuda: Mapping[int, Tensor]
+
+    @classmethod
+    def present(cls, tensors: Iterable[Tensor]) -> Noise:
+        """That of the CPU, and of the devices the tensors are on."""
+        devices = _cuda_devices(tensors)
+        return cls(
+            torch.get_rng_state(), {index: torch.cuda.get_rng_state(index) for index in devices}
+        )
+
+    def resume(self) -> None:
+        """Let what is drawn from now on be what was drawn behind this state."""
+        torch.set_rng_state(self.cpu)
+        for index, state in self.cuda.items():
+            torch.cuda.set_rng_state(state, index)
+
+
+def _cuda_devices(tensors: Iterable[Tensor]) -> list[int]:
+    return sorted({tensor.device.index for tensor in tensors if tensor.device.type == "cuda"})
 
 
 @contextmanager
 def moved(weights: Sequence[Tensor], displacement: Sequence[Tensor]) -> Iterator[None]:
-    """Add a displacement to the weights, in place; restore the saved values on leaving."""
-    saved = [weight.detach().clone() for weight in weights]
+    """Add a displacement to the weights, in place; restore the saved values on leaving.
+
+    Inside, the displacement is not kept.
+    """
     with torch.no_grad():
-        for weight, shift in zip(weights, displacement, strict=True):
-            weight.add_(shift)
+        saved = [weight.clone() for weight in weights]
+        torch._foreach_add_(list(weights), list(displacement))
+    del displacement
     try:
         yield
     finally:
         with torch.no_grad():
-            for weight, value in zip(weights, saved, strict=True):
-                weight.copy_(value)
+            torch._foreach_copy_(list(weights), saved)
 
 
 @contextmanager

@@ -32,6 +32,8 @@ class Batch(NamedTuple):
         triplets: (M, 3) int64, flat indices into N * H * W of anchor, positive and negative; None
             where there is no triplet loss.
         unlabelled: (M, C, H, W) float32 in [0, 1], images without truth; None where there are none.
+        logits: (N, K, H, W), what the segmenter makes of the images; None where it is to be asked.
+        unlabelled_logits: (M, K, H, W), the same of the images without truth.
     """
 
     images: torch.Tensor
@@ -40,6 +42,8 @@ class Batch(NamedTuple):
     weights: torch.Tensor | None = None
     triplets: torch.Tensor | None = None
     unlabelled: torch.Tensor | None = None
+    logits: torch.Tensor | None = None
+    unlabelled_logits: torch.Tensor | None = None
 
 
 def resize_image(image: np.ndarray, size: tuple[int, int]) -> torch.Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor
 from nas.data.batches import Batch
 from nas.errors import DataError
 from nas.games.adversarial import AdversarialSegmentation, Side
+from nas.games.segmentation import at_least_float32
 
 
 @dataclass
@@ -24,8 +25,7 @@ class AnnotatedAgainstUnannotated(AdversarialSegmentation):
 
     def contestants(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Predictions for the labelled and for the unlabelled images, (N, K, H, W) each."""
-        annotated = self.prediction(self.logits(batch))
-        return annotated, self.predicted(self.images_of(batch, "fake"))
+        return self.prediction(self.logits(batch)), self._unannotated(batch)
 
     def images_of(self, batch: Batch, side: Side) -> Tensor:
         """The labelled images of the real side, the unlabelled ones of the fake side.
@@ -47,6 +47,18 @@ class AnnotatedAgainstUnannotated(AdversarialSegmentation):
         loss = self.segmentation_loss(batch)
         if not self.pressure.adversarial:
             return loss
-        unannotated = self.images_of(batch, "fake")
-        verdict = self.verdict(self.predicted(unannotated), unannotated)
+        verdict = self.judge(self._unannotated(batch), batch, "fake")
         return loss + self.pressure.adversarial * self.adversarial.fooling(verdict)
+
+    def shown(self, batch: Batch) -> Batch:
+        """The batch with the segmenter's logits for annotated and unannotated images."""
+        unlabelled = self.images_of(batch, "fake")
+        logits = self.logits(batch)
+        return batch._replace(
+            logits=logits, unlabelled_logits=at_least_float32(self.segmenter(unlabelled))
+        )
+
+    def _unannotated(self, batch: Batch) -> Tensor:
+        if batch.unlabelled_logits is not None:
+            return self.prediction(batch.unlabelled_logits)
+        return self.predicted(self.images_of(batch, "fake"))

@@ -43,7 +43,13 @@ class Segmentation:
 
     def logits(self, batch: Batch) -> Tensor:
         """f(x) before softmax, (N, K, H, W), in float32 or better under autocast too."""
+        if batch.logits is not None:
+            return batch.logits
         return at_least_float32(self.segmenter(batch.images))
+
+    def shown(self, batch: Batch) -> Batch:
+        """The batch with the segmenter's logits, for losses at one point of its weights."""
+        return batch._replace(logits=self.logits(batch))
 
 
 def at_least_float32(values: Tensor) -> Tensor:

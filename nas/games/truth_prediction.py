@@ -42,6 +42,10 @@ class TruthAgainstPrediction(AdversarialSegmentation):
             terms.append(pressure.unlabelled * self.adversarial.fooling(verdict))
         return sum(terms[1:], start=terms[0])
 
+    def shown(self, batch: Batch) -> Batch:
+        """With the logits of the labelled images, unless the segmenter is not asked for them."""
+        return super().shown(batch) if self.pressure.supervised else batch
+
     def _supervised(self, batch: Batch) -> Tensor:
         logits = self.logits(batch)
         loss = self.criterion(logits, batch)
