@@ -328,6 +328,30 @@ def test_only_what_is_asked_for_gets_a_gradient() -> None:
     assert all(weight.requires_grad for player in players for weight in player.weights)
 
 
+def test_alphas_of_another_group_are_not_asked_for() -> None:
+    """The segmenter keeps no graph for its own alpha where that of the judge is to move."""
+    here = setting(product=finite_difference())
+    segmenter, other, mine = (
+        here.game.segmenter,
+        *(here.group(name).alphas[0] for name in ("segmenter", "discriminator")),
+    )
+    asked = []
+    segmenter.register_forward_hook(
+        lambda *_: asked.append((other.requires_grad, mine.requires_grad))
+    )
+    here.hypergradient("discriminator")
+    assert asked == [(False, False), (False, True), (False, True), (False, True)]
+    assert other.requires_grad and mine.requires_grad
+
+
+def test_nothing_is_shown_where_nobody_looks() -> None:
+    """Without pressure, the loss of the segmenter has no use for the unannotated images."""
+    here = setting(game="annotated-unannotated", pressure="none", product=finite_difference())
+    with counted(here.game.segmenter) as (segmenter,):
+        here.hypergradient("segmenter")
+    assert segmenter == [4, 4]
+
+
 @pytest.mark.parametrize("name", GAMES)
 def test_what_is_shown_is_what_the_losses_would_compute(name: str) -> None:
     here = setting(game=name)
