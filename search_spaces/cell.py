@@ -145,14 +145,17 @@ class CellStack(nn.Module):
         before = last = self.head(images.contiguous(memory_format=_memory_format(images)))
         for letter, cell in zip(self.network.layout, self.cells, strict=True):
             before, last = last, self._run(cell, before, last, *probabilities[KINDS[letter]])
+        return self.verdicts(last, images.shape[2:])
+
+    def verdicts(self, last: Tensor, size: Sequence[int]) -> Tensor:
+        """Logits, see `stack`, for images of a size, from the output of the last cell."""
         if self.network.ends != "classifier":
             last = functional.relu(last)
         if self.network.ends == "pixel_discriminator":
             verdicts = self.bottom(last.movedim(1, -1)).movedim(-1, 1)
-            return functional.interpolate(
-                verdicts, size=images.shape[2:], mode="bilinear", align_corners=False
-            )
-        return self.bottom(last.mean(dim=(2, 3)))
+            return functional.interpolate(verdicts, size=size, mode="bilinear", align_corners=False)
+        logits: Tensor = self.bottom(last.mean(dim=(2, 3)))
+        return logits
 
     def _run(self, cell: nn.Module, *inputs: Tensor) -> Tensor:
         if self.recompute and torch.is_grad_enabled():

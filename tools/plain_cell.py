@@ -1,6 +1,7 @@
-"""The relaxed cell as it is written down: one mixed operation on each edge, one after the other.
+"""The relaxed cell as DARTS wrote it: one mixed operation on each edge, one after the other.
 
-What the stages of `search_spaces.relaxed_cell` compute is tested, and timed, against this.
+Maps are contiguous and `none` is computed, as zero times the map. What the stages of
+`search_spaces.relaxed_cell` compute is tested, and timed, against this.
 """
 
 from __future__ import annotations
@@ -12,17 +13,14 @@ from operator import add
 import torch
 from torch import Tensor, nn
 
-from search_spaces.cell import CellStack, CellSupernet, Place, bring
+from search_spaces.cell import KINDS, CellStack, CellSupernet, Place, bring
 from search_spaces.cell_genotype import INPUTS, complete_edges
 from search_spaces.operations import Style, build_operation
 from search_spaces.relaxation import ArchitectureParameters
 
 
 class MixedOperation(nn.ModuleDict):
-    """All candidate operations of one edge, weighted by their probabilities.
-
-    `none` has a probability but no module: it is never computed and contributes exactly zero.
-    """
+    """All candidate operations of one edge, weighted by their probabilities."""
 
     def __init__(self, operations: Sequence[str], channels: int, stride: int, style: Style) -> None:
         super().__init__(
@@ -32,12 +30,18 @@ class MixedOperation(nn.ModuleDict):
                 if name != "none"
             }
         )
-        self.columns = [column for column, name in enumerate(operations) if name != "none"]
+        self.operations, self.stride = tuple(operations), stride
 
     def forward(self, x: Tensor, probabilities: Tensor) -> Tensor:
         """sum_o probabilities[o] * o(x); probabilities is (operations,)."""
-        pairs = zip(self.columns, self.values(), strict=True)
-        return reduce(add, (probabilities[column] * module(x) for column, module in pairs))
+        pairs = zip(self.operations, probabilities, strict=True)
+        return reduce(add, (probability * self._apply_one(name, x) for name, probability in pairs))
+
+    def _apply_one(self, name: str, x: Tensor) -> Tensor:
+        if name == "none":
+            return x[:, :, :: self.stride, :: self.stride].mul(0.0)
+        result: Tensor = self[name](x)
+        return result
 
 
 class PlainCell(nn.Module):
@@ -89,7 +93,18 @@ class PlainSupernet(CellStack):
     def forward(self, images: Tensor) -> Tensor:
         """Logits of images (N, in_channels, H, W)."""
         probabilities = self.alpha.probabilities()
-        return self.stack(images, {kind: (rows,) for kind, rows in probabilities.items()})
+        before = last = self.head(images)
+        for letter, cell in zip(self.network.layout, self.cells, strict=True):
+            before, last = last, self._run(cell, before, last, probabilities[KINDS[letter]])
+        return self.verdicts(last, images.shape[2:])
+
+    def alphas(self) -> list[nn.Parameter]:
+        """The architecture parameters."""
+        return list(self.alpha.parameters())
+
+    def weights(self) -> list[nn.Parameter]:
+        """All parameters but the architecture parameters."""
+        return [value for name, value in self.named_parameters() if not name.startswith("alpha.")]
 
 
 def by_edge(supernet: CellSupernet) -> Mapping[str, Tensor]:
