@@ -1,0 +1,83 @@
+"""The benchmark of the step runs, counts what it says, and tells what it leaves out."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+ROOT = Path(__file__).parents[2]
+TOOL = ROOT / "tools/benchmark_step.py"
+SPECIFICATION = importlib.util.spec_from_file_location(
+    "machine_rates", ROOT / "tools/machine_rates.py"
+)
+assert SPECIFICATION is not None and SPECIFICATION.loader is not None
+machine_rates = importlib.util.module_from_spec(SPECIFICATION)
+sys.modules["machine_rates"] = machine_rates
+SPECIFICATION.loader.exec_module(machine_rates)
+
+
+def run(*words: str) -> str:
+    command = [sys.executable, str(TOOL), "--quick", "--device", "cpu", *words]
+    return subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT).stdout
+
+
+def test_a_quick_run_writes_its_table(tmp_path: Path) -> None:
+    out = tmp_path / "grid.csv"
+    told = run("--orders", "second", "--out", str(out))
+    assert "GFLOP/s" in told.splitlines()[0]
+    (row,) = csv.DictReader(out.open())
+    assert (row["px"], row["batch"], row["order"]) == ("32", "2", "second")
+    assert float(row["ratio"]) == pytest.approx(
+        float(row["plain s"]) / float(row["engine s"]), rel=0.02
+    )
+    assert (row["plain S"], row["engine S"]) == ("9/3", "6/3")
+    assert (row["plain D"], row["engine D"]) == ("14/14", "14/14")
+    for side in ("plain", "engine"):
+        assert 5 < float(row[f"{side} MB"]) < 1000
+        assert 1000 < int(row[f"{side} operations"]) < 100_000
+
+
+def test_cells_beyond_a_limit_are_listed_with_the_reason() -> None:
+    assert "not run, plain: not done in 1 s" in run("--orders", "first", "--cell-seconds", "1")
+    too_little = run("--orders", "first", "--memory-gb", "0.5")
+    assert "| 32 |" not in too_little and "not run, plain:" in too_little
+
+
+def test_work_is_counted_from_shapes() -> None:
+    x = torch.rand(2, 4, 9, 8, requires_grad=True)
+    weight = torch.rand(6, 2, 3, 3, requires_grad=True)
+    with machine_rates.Work() as forward:
+        y = functional.conv2d(x, weight, stride=2, padding=1, groups=2)
+    multiplications = sum(
+        weight[0].numel() for _ in range(y.numel())
+    )  # each output entry is a sum over one filter
+    assert forward.flops == 2 * multiplications
+    assert forward.operations["aten::convolution"] == 1
+    assert forward.bytes >= 4 * (x.numel() + weight.numel() + y.numel())
+    with machine_rates.Work() as both:
+        torch.autograd.grad(y.sum(), [x, weight], retain_graph=True)
+    assert both.flops == 2 * forward.flops
+    with machine_rates.Work() as one:
+        torch.autograd.grad(y.sum(), [x])
+    assert one.flops == forward.flops
+    up = nn.ConvTranspose2d(4, 3, 2, stride=2)
+    with machine_rates.Work() as transposed:
+        up(x)
+    assert transposed.flops == 2 * x.numel() * 3 * 2 * 2
+    with machine_rates.Work() as product:
+        nn.Linear(5, 7)(torch.rand(3, 5))
+    assert product.flops == 2 * 3 * 5 * 7
+
+
+def test_rates_are_those_of_a_machine() -> None:
+    rates = machine_rates.machine_rates(torch.device("cpu"), quick=True)
+    assert 1e8 < rates.flops < 1e15
+    assert 1e8 < rates.bytes < 1e13
