@@ -1,0 +1,56 @@
+"""A search holds no more memory after many steps than after few."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from nas.preparation import Data
+from nas.runs import RunFolder
+from nas.search import SearchStage
+from nas.settings import (
+    ArchitectureSettings,
+    CellSettings,
+    RunSettings,
+    SearchSettings,
+    TrainingSettings,
+)
+
+
+def resident() -> float:
+    """Of this process, in MB."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS"))
+
+
+def tensors() -> int:
+    """Alive, as the garbage collector knows them."""
+    gc.collect()
+    return sum(issubclass(type(each), torch.Tensor) for each in gc.get_objects())
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_over_a_thousand_steps(
+    tmp_path: Path, discs: Callable[..., Data]
+) -> None:
+    settings = SearchSettings(
+        backbone="unet?width=2&depth=1",
+        cell=CellSettings(layout="R", channels=2, nodes=1, operations=("none", "sep_conv_3x3")),
+        training=TrainingSettings(epochs=1000, batch_size=2),
+        architecture=ArchitectureSettings(diagnose_every=50),
+        run=RunSettings(device="cpu", threads=1),
+    )
+    folder = RunFolder(tmp_path / "run")
+    folder.begin("search", settings)
+    stage = SearchStage(settings, folder, discs(train=8, val=0))
+    for count in range(100):
+        stage.step(*divmod(count, stage.steps))
+    memory, alive = resident(), tensors()
+    for count in range(100, 1100):
+        stage.step(*divmod(count, stage.steps))
+    assert tensors() <= alive
+    assert resident() - memory < 8
