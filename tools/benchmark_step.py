@@ -33,7 +33,7 @@ from typing import Any
 import torch
 from machine_rates import Rates, Work, machine_rates, seconds
 from plain_cell import PlainSupernet
-from plain_step import PlainSearch
+from plain_step import PlainSearch, alphas, weights_of
 from torch import Tensor, nn
 from torch.optim import Adam
 
@@ -105,12 +105,8 @@ def new_step(cell: Cell, side: str, device: torch.device) -> tuple[TruthAgainstP
 
 def plain_search(game: TruthAgainstPrediction, second_order: bool) -> Callable[..., object]:
     """The step of the reference."""
-    supernet: Any = game.discriminator
-    optimizers = (
-        Adam(game.segmenter.parameters(), RATE),
-        Adam(supernet.weights(), RATE),
-        Adam(supernet.alphas(), ARCHITECTURE_RATE),
-    )
+    theta, phi = weights_of(game)
+    optimizers = Adam(theta, RATE), Adam(phi, RATE), Adam(alphas(game), ARCHITECTURE_RATE)
     return PlainSearch(game, optimizers, RATE, second_order=second_order).step
 
 
@@ -123,8 +119,10 @@ def engine_search(game: TruthAgainstPrediction, second_order: bool) -> Callable[
         optimizer = Adam(weights, RATE)
         return Player(name, weights, loss, optimizer, unrolled, finite_difference(), shows=shows)
 
-    theta, alphas = list(game.segmenter.parameters()), supernet.alphas()
-    group = Group("alpha", alphas, game.discriminator_objective, Adam(alphas, ARCHITECTURE_RATE))
+    theta, searched = list(game.segmenter.parameters()), supernet.alphas()
+    group = Group(
+        "alpha", searched, game.discriminator_objective, Adam(searched, ARCHITECTURE_RATE)
+    )
     engine = Bilevel(
         [
             player("segmenter", theta, game.segmenter_loss, game.shown),

@@ -98,14 +98,6 @@ class PlainSupernet(CellStack):
             before, last = last, self._run(cell, before, last, probabilities[KINDS[letter]])
         return self.verdicts(last, images.shape[2:])
 
-    def alphas(self) -> list[nn.Parameter]:
-        """The architecture parameters."""
-        return list(self.alpha.parameters())
-
-    def weights(self) -> list[nn.Parameter]:
-        """All parameters but the architecture parameters."""
-        return [value for name, value in self.named_parameters() if not name.startswith("alpha.")]
-
 
 def by_edge(supernet: CellSupernet) -> Mapping[str, Tensor]:
     """Parameters and buffers of a supernet by the names of the plain one."""

@@ -47,7 +47,7 @@ class PlainSearch:
         of_theta, of_phi, of_alpha = self.optimizers
         slopes = self.hypergradient(train, validation)
         _descend(of_alpha, alphas(self.game), slopes)
-        theta, phi = _weights(self.game)
+        theta, phi = weights_of(self.game)
         _descend(of_theta, theta, _slopes(self.game.segmenter_loss(train), theta))
         _descend(of_phi, phi, _slopes(self.game.discriminator_loss(train), phi))
         return slopes
@@ -57,7 +57,7 @@ class PlainSearch:
         if not self.second_order:
             return _slopes(self.game.discriminator_objective(validation), alphas(self.game))
         unrolled = self._unrolled(train)
-        theta, phi = _weights(unrolled)
+        theta, phi = weights_of(unrolled)
         slopes = _slopes(
             unrolled.discriminator_objective(validation), [*alphas(unrolled), *theta, *phi]
         )
@@ -65,7 +65,7 @@ class PlainSearch:
         direct, v_theta = slopes[:count], slopes[count : count + len(theta)]
         v_phi = slopes[count + len(theta) :]
         del unrolled, slopes
-        theta, phi = _weights(self.game)
+        theta, phi = weights_of(self.game)
         products = (
             self._product(self.game.segmenter_loss, train, theta, v_theta),
             self._product(self.game.discriminator_loss, train, phi, v_phi),
@@ -78,10 +78,10 @@ class PlainSearch:
     def _unrolled(self, train: Batch) -> AdversarialSegmentation:
         """A deep copy of the game, one step of both players later."""
         unrolled = copy.deepcopy(self.game)
-        theta, phi = _weights(self.game)
+        theta, phi = weights_of(self.game)
         of_theta = _slopes(self.game.segmenter_loss(train), theta)
         of_phi = _slopes(self.game.discriminator_loss(train), phi)
-        new_theta, new_phi = _weights(unrolled)
+        new_theta, new_phi = weights_of(unrolled)
         _move(new_theta, of_theta, -self.rate)
         _move(new_phi, of_phi, -self.rate)
         return unrolled
@@ -102,13 +102,14 @@ class PlainSearch:
 
 def alphas(game: AdversarialSegmentation) -> list[nn.Parameter]:
     """The architecture parameters of the game's discriminator."""
-    return cast(PlainSupernet, game.discriminator).alphas()
+    return list(cast(PlainSupernet, game.discriminator).alpha.parameters())
 
 
-def _weights(game: AdversarialSegmentation) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+def weights_of(game: AdversarialSegmentation) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
     """theta and phi."""
-    discriminator = cast(PlainSupernet, game.discriminator)
-    return list(game.segmenter.parameters()), discriminator.weights()
+    architecture = set(alphas(game))
+    phi = [each for each in game.discriminator.parameters() if each not in architecture]
+    return list(game.segmenter.parameters()), phi
 
 
 def _slopes(loss: Tensor, inputs: Sequence[Tensor]) -> list[Tensor]:

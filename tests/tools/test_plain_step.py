@@ -102,9 +102,8 @@ def plain_outcome(game: TruthAgainstPrediction, second_order: bool) -> Outcome:
     search = plain_step.PlainSearch(
         game,
         (
-            SGD(game.segmenter.parameters(), 0.1),
-            SGD(game.discriminator.weights(), 0.1),
-            SGD(game.discriminator.alphas(), 0.1),
+            *(SGD(weights, 0.1) for weights in plain_step.weights_of(game)),
+            SGD(plain_step.alphas(game), 0.1),
         ),
         RATE,
         RADIUS,
