@@ -25,7 +25,17 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from nas.gradients import Gradient, add, filled, gradient, norm, plus, scale, slopes_if_any
+from nas.gradients import (
+    Gradient,
+    add,
+    alone,
+    filled,
+    gradient,
+    norm,
+    plus,
+    scale,
+    slopes_if_any,
+)
 from nas.products import Product, finite_difference
 from nas.traceless import Noise, frozen, moved, same_noise, without_trace
 
@@ -168,12 +178,16 @@ class Bilevel(Generic[Batch]):
         autocast: context of every pass but those of the second-order products, whose small
             differences need full precision. What a player has shown is the same at both points of
             a difference, and stays as it is.
+        joined: sums, tensor by tensor, over all processes that step together, each with a part of
+            every batch. A loss is then the sum of the parts' losses, and the same step is taken
+            everywhere; its products, which are linear in a loss, need no more than that.
     """
 
     players: Sequence[Player[Batch]]
     groups: Sequence[Group[Batch]]
     modules: Sequence[nn.Module] = ()
     autocast: Callable[[], AbstractContextManager[object]] = nullcontext
+    joined: Callable[[Gradient], Gradient] = alone
 
     def hypergradient(self, group: Group[Batch], train: Batch, validation: Batch) -> Hypergradient:
         """Derivative of the group's objective through one unrolled step of every player.
@@ -267,7 +281,7 @@ class Bilevel(Generic[Batch]):
                     if player is not players[-1]:
                         stage = before.shown_by(player)
                     loss = stage.loss(player)
-                slopes = gradient(loss, player.weights)
+                slopes = self.joined(gradient(loss, player.weights))
             moves.append(player.unrolled.displacement(player.weights, slopes, player.optimizer))
         for player in players:
             stack.enter_context(moved(player.weights, moves.pop(0)))
@@ -281,15 +295,20 @@ class Bilevel(Generic[Batch]):
         with self._asking(inputs):
             with self.autocast(), same_noise(group.alphas):
                 objective = group.objective(validation)
-            slopes = iter(slopes_if_any(objective, inputs))
-        direct = filled([next(slopes) for _ in group.alphas], group.alphas)
-        parts = [(player, [next(slopes) for _ in player.weights]) for player in players]
+            found = iter(slopes_if_any(objective, inputs))
+        direct = filled([next(found) for _ in group.alphas], group.alphas)
+        parts = [(player, [next(found) for _ in player.weights]) for player in players]
         reached = [
             (player, filled(part, player.weights))
             for player, part in parts
             if any(slope is not None for slope in part)
         ]
-        return objective.detach(), direct, reached
+        own = [objective.detach(), *direct, *(slope for _, part in reached for slope in part)]
+        total, *joined = self.joined(own)
+        slopes = iter(joined)
+        direct = [next(slopes) for _ in group.alphas]
+        vectors = [(player, [next(slopes) for _ in part]) for player, part in reached]
+        return total, direct, vectors
 
     def _second_order_term(
         self,
@@ -303,17 +322,18 @@ class Bilevel(Generic[Batch]):
             product = player.product(
                 lambda: stage.loss(player), player.weights, vector, alphas, self.modules
             )
-        return scale(product, -player.unrolled.present_rate(player.optimizer))
+        return scale(self.joined(product), -player.unrolled.present_rate(player.optimizer))
 
     def _update_player(self, player: Player[Batch], train: Batch) -> Tensor:
         with self._asking(player.weights):
             with self.autocast():
                 loss = player.loss(train)
             slopes = gradient(loss, player.weights)
+        total, *slopes = self.joined([loss.detach(), *slopes])
         if player.clip_norm is not None:
             slopes = scale(slopes, (player.clip_norm / (norm(slopes) + 1e-6)).clamp(max=1.0))
         _step(player.optimizer, player.weights, slopes)
-        return loss.detach()
+        return total
 
 
 @dataclass(frozen=True)

@@ -41,15 +41,16 @@ def wants_triplets(settings: LossSettings, pretraining: bool) -> bool:
 
 
 def _cross_entropy(logits: Tensor, batch: Batch) -> Tensor:
-    return weighted_cross_entropy(logits, batch.labels, batch.weights)
+    loss = weighted_cross_entropy(logits, batch.labels, batch.weights)
+    return batch.share_of(loss, "known")
 
 
 def _dice(logits: Tensor, batch: Batch) -> Tensor:
-    return dice_loss(logits, batch.labels)
+    return batch.share_of(dice_loss(logits, batch.labels), "images")
 
 
 def _triplets(margin: float) -> Criterion:
-    """Of a batch without triplets, as those of a validation, it is 0."""
+    """Of a batch without triplets, as those of a validation, it is 0; it is a sum, not a mean."""
 
     def criterion(logits: Tensor, batch: Batch) -> Tensor:
         if batch.triplets is None:

@@ -10,16 +10,22 @@ from functools import partial
 import torch
 
 from nas.errors import UsageError
+from nas.gradients import Gradient, alone
+from nas.ranks import count, is_first, number, number_here, summed
 
 
 def resolve_device(name: str) -> torch.device:
     """The device of that name; ``auto`` is CUDA where there is one, else the CPU.
 
+    Of several processes each has its own CUDA device, in their order.
+
     Raises:
         UsageError: no such device, or it is not on this machine.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if count() > 1 and name.startswith("cuda"):
+        return _own_device(name)
     try:
         device = torch.device(name)
     except RuntimeError as error:
@@ -38,6 +44,21 @@ def resolve_device(name: str) -> torch.device:
     return device
 
 
+def _own_device(name: str) -> torch.device:
+    if name != "cuda":
+        raise UsageError(
+            f"--device {name} names one device, and each of the {count()} processes needs its own: "
+            "choose --device cuda, or cpu."
+        )
+    if number_here() >= torch.cuda.device_count():
+        raise UsageError(
+            f"There are {torch.cuda.device_count()} CUDA devices that this torch can use, and more "
+            "processes on this machine: lower --nproc-per-node, or choose --device cpu."
+        )
+    torch.cuda.set_device(number_here())
+    return torch.device("cuda", number_here())
+
+
 def set_threads(count: int) -> None:
     """Let torch use so many CPU threads; 0 leaves its own choice."""
     if count:
@@ -49,6 +70,11 @@ def autocast(precision: str, device: torch.device) -> Callable[[], AbstractConte
     if precision == "bf16":
         return partial(torch.autocast, device.type, torch.bfloat16)
     return nullcontext
+
+
+def joined() -> Callable[[Gradient], Gradient]:
+    """Adds gradients up over the processes that train together."""
+    return summed if count() > 1 else alone
 
 
 @contextmanager
@@ -75,8 +101,12 @@ def derived_seed(seed: int, purpose: str) -> int:
 
 
 def seed_noise(seed: int) -> None:
-    """Seed torch's generators, from which dropout draws; a resumed run overrides their state."""
-    torch.manual_seed(derived_seed(seed, "noise"))
+    """Seed torch's generators, from which dropout draws; a resumed run overrides their state.
+
+    Each of several processes draws other numbers for its part of a batch.
+    """
+    purpose = "noise" if is_first() else f"noise of process {number()}"
+    torch.manual_seed(derived_seed(seed, purpose))
 
 
 @contextmanager

@@ -37,6 +37,11 @@ def filled(slopes: Sequence[Tensor | None], inputs: Sequence[Tensor]) -> Gradien
     ]
 
 
+def alone(gradient: Gradient) -> Gradient:
+    """The sum over one process: the gradient."""
+    return gradient
+
+
 def add(*gradients: Gradient) -> Gradient:
     """Sum, entry by entry."""
     return [torch.stack(entries).sum(dim=0) for entries in zip(*gradients, strict=True)]

@@ -18,7 +18,7 @@ def examined_batches(batches: Batches, epoch: int) -> list[Batch]:
     """The first batches of an epoch, counted from 0, as far as enough images are in them."""
     found: list[Batch] = []
     for step in range(len(batches)):
-        found.append(batches.batch(epoch, step))
+        found.append(batches.whole(epoch, step))
         if sum(len(batch.ids) for batch in found) >= EXAMINED_IMAGES:
             break
     return found

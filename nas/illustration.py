@@ -43,7 +43,7 @@ def is_drawn(epoch: int, epochs: int) -> bool:
 
 def draw_search(stage: SearchStage, epoch: int, tracker: Tracker) -> None:
     """Cases of the architecture half; of each network searched, the genotype and probabilities."""
-    if not is_drawn(epoch, stage.epochs):
+    if not (stage.folder.is_written and is_drawn(epoch, stage.epochs)):
         return
     shown = {
         "cases": case_sheet(
@@ -66,7 +66,7 @@ def draw_search(stage: SearchStage, epoch: int, tracker: Tracker) -> None:
 
 def draw_retraining(stage: RetrainStage, epoch: int, tracker: Tracker) -> None:
     """Cases of the validation images, or of the training images where there are none."""
-    if not is_drawn(epoch, stage.epochs):
+    if not (stage.folder.is_written and is_drawn(epoch, stage.epochs)):
         return
     samples = stage.val_samples if len(stage.val_samples) else stage.train_samples
     picture = case_sheet(
@@ -108,13 +108,15 @@ def case_row(
 
 def draw_curves(folder: RunFolder) -> None:
     """The curves of metrics.jsonl so far, as pictures/curves.png."""
-    records = folder.read_metrics()
+    records = folder.read_metrics() if folder.is_written else []
     if records:
         _save_figure(plots.learning_curves(records), folder.pictures / "curves.png")
 
 
 def draw_architecture_over_epochs(folder: RunFolder) -> None:
     """The probabilities of a search over its epochs, as pictures."""
+    if not folder.is_written:
+        return
     for role in get_args(Role):
         found = [genotypes.read(path).relaxation for path in folder.genotype_files(role)]
         cells = [each for each in found if isinstance(each, Relaxation)]

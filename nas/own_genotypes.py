@@ -24,6 +24,8 @@ def keep_genotypes(settings: RetrainSettings, folder: RunFolder) -> None:
     Raises:
         RunError: a genotype cannot be read, or the copy cannot be written.
     """
+    if not folder.is_written:
+        return
     for role, specification in named_networks(settings).items():
         genotype = find_genotype(specification)
         if genotype is None:

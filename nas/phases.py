@@ -16,12 +16,12 @@ from torch import Tensor, nn
 import search_spaces
 from nas.bilevel import Bilevel, Group, Player
 from nas.data.batches import Batch, Samples
-from nas.devices import autocast, seeded
+from nas.devices import autocast, joined, seeded
 from nas.games.adversarial import AdversarialSegmentation
 from nas.games.segmentation import Segmentation
 from nas.games.table import new_game
 from nas.optimizers import architecture_optimizer, unrolled_step, weight_optimizer
-from nas.preparation import Data, new_segmenter, standardised
+from nas.preparation import Data, new_segmenter, standardised, take_batch_statistics
 from nas.products import Product, exact, finite_difference
 from nas.settings import ArchitectureSettings, SearchSettings
 from nas.supernets import SEARCHED_SEGMENTER, new_supernet, searched_networks, sees_image
@@ -98,6 +98,8 @@ def new_phase(
     channels, classes, device = data.reader.channels, len(data.classes), samples.device
     supernets = {role: new_supernet(role, settings, channels, classes).to(device) for role in roles}
     segmenter = supernets.get("segmenter") or _segmenter(settings, channels, classes, found)
+    for network in (segmenter, *supernets.values()):
+        take_batch_statistics(network, settings.run)
     game = new_game(
         standardised(segmenter, settings.data, samples).to(device),
         supernets.get("discriminator"),
@@ -139,7 +141,8 @@ def _engine(
     groups = [
         _group(role, supernet.alphas(), game, settings) for role, supernet in supernets.items()
     ]
-    return Bilevel(players, groups, modules, autocast(settings.run.precision, device))
+    context = autocast(settings.run.precision, device)
+    return Bilevel(players, groups, modules, context, joined())
 
 
 def _weights(

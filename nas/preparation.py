@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from nas.batch_statistics import has_batch_norm, synchronise
 from nas.data.batches import Batch, Samples
 from nas.data.cache import Cache
 from nas.data.cases import Reader, Subset
@@ -28,12 +29,13 @@ from nas.devices import seeded
 from nas.errors import DataError, UsageError
 from nas.ground_truth import ScoredReader
 from nas.networks import build_segmenter
+from nas.ranks import count
 from nas.relations import plays_with_unlabelled
 from nas.runs import RunFolder
-from nas.settings import DataSettings, GameSettings
+from nas.settings import DataSettings, GameSettings, RunSettings
 from nas.standardised import Standardised, channel_statistics
 from nas.traceless import without_trace
-from nas.tracking import reading_progress
+from nas.tracking import Tracker, reading_progress
 
 SAME_MEAN = 5e-3
 """Difference of two means of one image up to which it counts as the same on another machine."""
@@ -165,6 +167,8 @@ def record_data(
         DataError: the data is not what the run began with.
         RunError: the folder cannot be written.
     """
+    if not folder.is_written:
+        return
     found = describe(data, *samples)
     if unlabelled is not None:
         found["means"] |= {name: [_mean(image)] for name, image in unlabelled.images.items()}
@@ -178,6 +182,34 @@ def record_data(
             f"The data is not what the run in {folder.path} began with: {change}. Bring the data "
             "back as it was, or start a new run in another --run-dir."
         )
+
+
+def record_machine(folder: RunFolder, device: torch.device) -> None:
+    """Write what a run computes on into its folder.
+
+    Raises:
+        RunError: the folder cannot be written.
+    """
+    folder.record(device=str(device), threads=torch.get_num_threads(), processes=count())
+
+
+def note_batch_statistics(
+    settings: RunSettings, networks: Iterable[nn.Module], tracker: Tracker
+) -> None:
+    """Say where several processes compute something else than one would."""
+    apart = settings.batch_statistics == "rank" and any(map(has_batch_norm, networks))
+    if count() > 1 and apart:
+        tracker.note(
+            f"A deviation: each of the {count()} processes normalises by the batch statistics of "
+            "its own images, which are not those of the joined batch. --batch-statistics "
+            "synchronised takes those of all."
+        )
+
+
+def take_batch_statistics(network: nn.Module, settings: RunSettings) -> None:
+    """Let a network take the batch statistics that the settings ask of several processes."""
+    if count() > 1 and settings.batch_statistics == "synchronised":
+        synchronise(network)
 
 
 def describe(data: Data, *samples: Samples) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from nas.additions import Curriculum, curriculum_begins
 from nas.bilevel import Bilevel, Player, UnrolledStep
 from nas.criteria import pretraining_criterion, wants_triplets
 from nas.data.batches import Batch, Samples
-from nas.devices import autocast, resolve_device, seed_noise, seeded, set_threads
+from nas.devices import autocast, joined, resolve_device, seed_noise, seeded, set_threads
 from nas.errors import UsageError
 from nas.games.adversarial import AdversarialSegmentation, Pressure
 from nas.games.nelson_as_coded import NelsonAsCoded, UnclearedGradients
@@ -29,11 +29,15 @@ from nas.preparation import (
     Data,
     check_unlabelled,
     new_segmenter,
+    note_batch_statistics,
     open_data,
     record_data,
+    record_machine,
     rehearse,
     standardised,
+    take_batch_statistics,
 )
+from nas.ranks import agreed, count
 from nas.rates import EarlyStopping, RateSchedule, check_rates
 from nas.relations import Moment, Relations, plays_with_unlabelled
 from nas.runs import RunFolder, now
@@ -42,7 +46,7 @@ from nas.settings import AdversarySettings, GameSettings, RetrainSettings
 from nas.specifications import parse_specification
 from nas.tracking import Tracker
 from nas.training import Training
-from nas.training_batches import check_augmentation, training_batches
+from nas.training_batches import check_augmentation, check_parts, training_batches
 from search_spaces.cell_genotype import CellGenotype
 from search_spaces.parametric_genotypes import FlexVGGGenotype
 
@@ -110,7 +114,7 @@ def run_retraining(settings: RetrainSettings, folder: RunFolder, resume: bool) -
         record_data(
             folder, data, stage.train_samples, stage.val_samples, unlabelled=stage.unlabelled
         )
-        folder.record(device=str(stage.train_samples.device), threads=torch.get_num_threads())
+        record_machine(folder, stage.train_samples.device)
         keep_genotypes(stage.settings, folder)
         training = Training(stage, folder, settings.run.checkpoint_minutes)
         if resume:
@@ -141,6 +145,8 @@ def check_settings(settings: RetrainSettings) -> None:
     training, game = settings.training, settings.game
     check_rates(training)
     check_augmentation(settings.augmentation)
+    check_parts(training.batch_size)
+    _refuse_one_process_alone(settings)
     if named_networks(settings)["discriminator"] != "none":
         check_game(game, training.epochs)
     if game.game != "nelson-as-coded":
@@ -159,6 +165,21 @@ def check_settings(settings: RetrainSettings) -> None:
             f"--game nelson-as-coded is as it was coded, with --clip-norm 0 and everything else of "
             f"the game and the loss by default: change {', '.join(options)}."
         )
+
+
+def _refuse_one_process_alone(settings: RetrainSettings) -> None:
+    """Refuse several processes where gradients are not sums over the images of a batch."""
+    alone = {
+        f"--backbone {settings.backbone}": parse_specification(settings.backbone).name
+        in PATCH_NETWORKS,
+        "--game nelson-as-coded": settings.game.game == "nelson-as-coded",
+    }
+    for option, wanted in alone.items():
+        if wanted and count() > 1:
+            raise UsageError(
+                f"{option} trains in one process alone, and there are {count()}: start it without "
+                "torchrun."
+            )
 
 
 class RetrainStage:
@@ -252,6 +273,7 @@ class RetrainStage:
                 tracker.note(sentence)
             self._warn_of_another_split(tracker)
             self._note_unused_images(tracker)
+            note_batch_statistics(self.settings.run, self.engine.modules, tracker)
         draw_retraining(self, epoch, tracker)
         return numbers
 
@@ -274,7 +296,8 @@ class RetrainStage:
         if not len(self.val_samples):
             return {}
         game = self.game
-        return validate(game.segmenter, game.criterion, self.val_samples, self.data.classes)
+        scores = validate(game.segmenter, game.criterion, self.val_samples, self.data.classes)
+        return agreed(scores)
 
     def _examine(self, epoch: int, tracker: Tracker) -> dict[str, float]:
         """The discriminator's health on some images of the epoch, told where it is out of band."""
@@ -375,12 +398,14 @@ def _new_game(
     """The segmenter, and the discriminator if there is one, freshly initialised from the seed."""
     channels, classes = data.reader.channels, len(data.classes)
     segmenter = new_segmenter(settings.backbone, channels, classes, settings.run.seed)
+    take_batch_statistics(segmenter, settings.run)
     segmenter = standardised(segmenter, settings.data, samples).to(device)
     discriminator = None
     if adversary is not None:
         with seeded(settings.run.seed, "discriminator"):
             in_channels = classes + channels * adversary.sees_image
             discriminator = build_discriminator(adversary.specification, in_channels).to(device)
+        take_batch_statistics(discriminator, settings.run)
     sees_image = adversary is not None and adversary.sees_image
     return new_game(
         segmenter,
@@ -405,7 +430,7 @@ def new_engine(
         players.append(_player(settings, "discriminator", game.discriminator, loss, rate))
         modules.append(game.discriminator)
     kind = UnclearedGradients if isinstance(game, NelsonAsCoded) else Bilevel
-    return kind(players, [], modules, autocast(settings.run.precision, device))
+    return kind(players, [], modules, autocast(settings.run.precision, device), joined())
 
 
 def pretraining_engine(
@@ -418,7 +443,8 @@ def pretraining_engine(
         return criterion(game.logits(batch), batch)
 
     player = _player(settings, "pretraining", game.segmenter, loss)
-    return Bilevel([player], [], [game.segmenter], autocast(settings.run.precision, device))
+    context = autocast(settings.run.precision, device)
+    return Bilevel([player], [], [game.segmenter], context, joined())
 
 
 def _player(

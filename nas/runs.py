@@ -88,6 +88,11 @@ class RunFolder:
     path: Path
 
     @property
+    def is_written(self) -> bool:
+        """Whether this process writes into it."""
+        return True
+
+    @property
     def settings_file(self) -> Path:
         return self.path / "settings.toml"
 
@@ -278,6 +283,32 @@ class RunFolder:
         if not path.is_file():
             raise RunError(f"{path} does not exist: the run has not saved this checkpoint yet.")
         return load_checkpoint(path, kind)
+
+
+class WatchedFolder(RunFolder):
+    """The folder of a run that another process writes, which takes the same steps as this one."""
+
+    @property
+    def is_written(self) -> bool:
+        """It is not."""
+        return False
+
+    def begin(self, kind: str, settings: msgspec.Struct) -> None:
+        """Leave it to the other process."""
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Leave it to the other process."""
+        yield
+
+    def record(self, **entries: Any) -> None:
+        """Leave it to the other process."""
+
+    def forget_metrics_from(self, epoch: int) -> None:
+        """Leave it to the other process."""
+
+    def save_checkpoint(self, name: str, kind: str, state: dict[str, Any]) -> None:
+        """Leave it to the other process."""
 
 
 def load_checkpoint(path: Path, kind: str) -> dict[str, Any]:

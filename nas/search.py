@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-import torch
 
 from nas.additions import Curriculum, curriculum_begins
 from nas.bilevel import Group
@@ -24,7 +23,16 @@ from nas.health_record import HealthRecord, examined_batches
 from nas.illustration import draw_architecture_over_epochs, draw_curves, draw_search
 from nas.networks import PATCH_NETWORKS
 from nas.phases import new_phase, plan
-from nas.preparation import Data, check_unlabelled, open_data, record_data, rehearse
+from nas.preparation import (
+    Data,
+    check_unlabelled,
+    note_batch_statistics,
+    open_data,
+    record_data,
+    record_machine,
+    rehearse,
+)
+from nas.ranks import agreed
 from nas.rates import RateSchedule, check_rates
 from nas.relations import Moment, Relations, plays_with_unlabelled
 from nas.runs import RunFolder, now, unwritable, versions, without_none
@@ -35,6 +43,7 @@ from nas.tracking import Tracker
 from nas.training import Training
 from nas.training_batches import (
     check_augmentation,
+    check_parts,
     held_out_batches,
     training_batches,
 )
@@ -58,7 +67,7 @@ def run_search(settings: SearchSettings, folder: RunFolder, resume: bool) -> Non
         folder.begin(stage.kind, settings)
     with folder.locked():
         record_data(folder, data, stage.samples, unlabelled=stage.unlabelled)
-        folder.record(device=str(stage.samples.device), threads=torch.get_num_threads())
+        record_machine(folder, stage.samples.device)
         training = Training(stage, folder, settings.run.checkpoint_minutes)
         if resume:
             training.resume()
@@ -107,6 +116,7 @@ def check_settings(settings: SearchSettings) -> None:
             f"{settings.training.epochs} epochs to search in: lower it or raise --epochs."
         )
     check_spaces(settings)
+    check_parts(settings.training.batch_size)
 
 
 def _check_game(settings: SearchSettings) -> None:
@@ -286,15 +296,17 @@ class SearchStage:
             for sentence in self.data.notes:
                 tracker.note(sentence)
             self._note_divided_groups(tracker)
+            note_batch_statistics(self.settings.run, self.engine.modules, tracker)
         self._judge_second_order(tracker)
         draw_search(self, epoch, tracker)
-        numbers = self._rates(within) | validate(
+        scores = validate(
             self.game.segmenter,
             self.game.criterion,
             self.samples,
             self.data.classes,
             self.architecture_half,
         )
+        numbers = self._rates(within) | agreed(scores)
         later = self.settings.augmentation.curriculum
         if self._curriculum.after_epoch(numbers["foreground_iou"]) and later:
             tracker.note(curriculum_begins(epoch, self._curriculum, later))
@@ -343,6 +355,8 @@ class SearchStage:
                 )
 
     def _save_genotypes(self, epoch: int) -> None:
+        if not self.folder.is_written:
+            return
         for role in self.phase.supernets:
             genotype = msgspec.structs.replace(
                 self.genotypes[role], provenance=self._provenance(epoch)
@@ -395,9 +409,8 @@ class SearchStage:
 
     def _smallest_batch(self) -> Batch:
         halves = (self.weight_batches, self.architecture_batches)
-        return min(
-            (half.batch(0, len(half) - 1) for half in halves), key=lambda each: len(each.ids)
-        )
+        half = min(halves, key=lambda each: each.smallest)
+        return half.batch(0, len(half) - 1)
 
     def _provenance(self, epoch: int) -> Provenance:
         return Provenance(

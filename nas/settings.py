@@ -517,6 +517,10 @@ class RunSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """CPU threads to use; 0 leaves it to torch. With small networks, or on a busy machine, 1 is
     often several times faster."""
 
+    batch_statistics: Literal["rank", "synchronised"] = "rank"
+    """Of several processes (torchrun): what batch norm takes mean and variance of, the images of
+    each process alone, which deviates from one process, or those of all."""
+
     checkpoint_minutes: Weight = 10.0
     """Save at least this often within an epoch; each epoch ends with a save anyway."""
 

@@ -104,6 +104,33 @@ class Tracker:
             self._board.add_image(name, pixels, step, dataformats="HWC")
 
 
+class SilentTracker(Tracker):
+    """Of a process that leaves all records to another one."""
+
+    def __init__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        pass
+
+    def scalars(self, values: Mapping[str, float], step: int, prefix: str) -> None:
+        """Keep nothing."""
+
+    def note(self, sentence: str) -> None:
+        """Say nothing."""
+
+    def epoch(self, record: dict[str, Any], step: int) -> None:
+        """Keep nothing."""
+
+    def picture(self, name: str, pixels: np.ndarray, epoch: int, step: int) -> None:
+        """Keep nothing."""
+
+
 def _is_defined(value: Any) -> bool:
     return not isinstance(value, float) or math.isfinite(value)
 

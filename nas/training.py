@@ -10,7 +10,7 @@ import os
 import shlex
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
@@ -18,9 +18,21 @@ from typing import Any, Protocol
 
 import torch
 
+from nas.bilevel import Bilevel
+from nas.data.batches import stable_seed
 from nas.errors import Interrupted, RunError, TrainingError
+from nas.ranks import (
+    agreed,
+    average_statistics,
+    count,
+    gathered,
+    is_first,
+    largest,
+    number,
+    refuse_differences,
+)
 from nas.runs import RunFolder
-from nas.tracking import TerminalProgress, Tracker
+from nas.tracking import SilentTracker, TerminalProgress, Tracker
 
 
 class Stage(Protocol):
@@ -30,11 +42,13 @@ class Stage(Protocol):
         kind: ``search`` or ``retrain``; the name of its command is ``nas-`` and this.
         epochs: how many epochs it runs at most.
         steps: steps per epoch.
+        engine: takes the steps.
     """
 
     kind: str
     epochs: int
     steps: int
+    engine: Bilevel[Any]
 
     def step(self, epoch: int, step: int) -> dict[str, float]:
         """Do one step (both counted from 0); the numbers that describe it."""
@@ -92,23 +106,29 @@ class _StopRequest:
 def stop_requests() -> Iterator[_StopRequest]:
     """Turn the first SIGINT or SIGTERM into a request; a second one acts at once, as usual."""
     request = _StopRequest()
-    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
 
     def restore() -> None:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        for each, handler in previous.items():
+            signal.signal(each, handler)
 
     def note(number: int, frame: FrameType | None) -> None:
         request.number = number
         restore()
-        os.write(2, STOPPING)
+        if is_first():
+            os.write(2, STOPPING)
 
-    for number in previous:
-        signal.signal(number, note)
+    for each in previous:
+        signal.signal(each, note)
     try:
         yield request
     finally:
         restore()
+
+
+def new_tracker(folder: RunFolder, first_step: int, say: Callable[[str], None]) -> Tracker:
+    """The tracker of a run, or one that keeps nothing where another process writes its folder."""
+    return Tracker(folder, first_step, say) if folder.is_written else SilentTracker()
 
 
 class Training:
@@ -141,10 +161,12 @@ class Training:
     def _restore(self, state: dict[str, Any]) -> None:
         self.stage.restore(state["stage"])
         self.position = Position(**state["position"])
-        torch.set_rng_state(state["random"]["cpu"])
-        for device, generator in enumerate(state["random"]["cuda"]):
-            if device < torch.cuda.device_count():
-                torch.cuda.set_rng_state(generator, device)
+        noise = [state["random"], *state.get("random_of_others", [])]
+        if number() < len(noise):
+            _restore_noise(noise[number()])
+        else:
+            position = self.position
+            torch.manual_seed(stable_seed(number(), position.epoch, position.step))
 
     def run(self) -> None:
         """Train until the last epoch, or until the stage has a reason to stop.
@@ -160,7 +182,7 @@ class Training:
         with (
             stop_requests() as stop,
             TerminalProgress(title, stage.epochs * stage.steps, done) as progress,
-            Tracker(self.folder, done, progress.say) as tracker,
+            new_tracker(self.folder, done, progress.say) as tracker,
         ):
             self._say_where_it_goes_on(progress)
             before = time.monotonic()
@@ -170,14 +192,16 @@ class Training:
                     done += 1
                     progress.advance()
                     position.seconds = time.monotonic() - started
-                    if stop.number or self._is_save_due():
+                    stopping, due = largest(stop.number, self._is_save_due())
+                    if stopping or due:
                         self._save()
-                    self._leave_on(stop.number)
+                    self._leave_on(stopping)
                 record = self._finish_epoch(tracker, done)
                 left = progress.remaining(done, time.monotonic() - before)
                 progress.say(f"{_line(record, stage.epochs)}, remaining {left}")
+                (stopping,) = largest(stop.number)
                 if self._unfinished():
-                    self._leave_on(stop.number)
+                    self._leave_on(stopping)
 
     def _unfinished(self) -> bool:
         return self.position.epoch < self.stage.epochs and self.stage.stop_reason() is None
@@ -198,7 +222,8 @@ class Training:
 
     def _finish_epoch(self, tracker: Tracker, done: int) -> dict[str, Any]:
         position = self.position
-        self._finite_state()
+        self._join()
+        refuse_differences(self._finite_state())
         record = {"epoch": position.epoch + 1, "step": done, **position.averages()}
         record |= self.stage.finish_epoch(position.epoch, tracker)
         record["seconds"] = round(position.seconds, 3)
@@ -226,14 +251,24 @@ class Training:
                 raise self._not_finite(f"A number in the state of {name}")
         return state
 
+    def _join(self) -> None:
+        """Bring together what several processes have taken of their own images."""
+        if count() > 1:
+            average_statistics(self.stage.engine.modules)
+
     def _save(self) -> None:
-        cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
-        state = {
+        """Save the state, all processes at the same step; none goes on before it is saved."""
+        self._join()
+        noise, *others = gathered(_noise())
+        state: dict[str, Any] = {
             "stage": self._finite_state(),
             "position": vars(self.position),
-            "random": {"cpu": torch.get_rng_state(), "cuda": cuda},
+            "random": noise,
         }
+        if others:
+            state["random_of_others"] = others
         self.folder.save_checkpoint("last", self.stage.kind, state)
+        agreed("saved")
         self._last_save = time.monotonic()
 
     def resume_command(self) -> str:
@@ -252,6 +287,27 @@ class Training:
             f"{self.position.step}; {saved}. Lower the learning rates, or look at the images with "
             "nas-data check, and start a new run."
         )
+
+
+def _noise() -> dict[str, Any]:
+    """The state of torch's generators; of several processes each has one CUDA device."""
+    if count() > 1:
+        cuda = [torch.cuda.get_rng_state()] if torch.cuda.is_initialized() else []
+    else:
+        cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    return {"cpu": torch.get_rng_state(), "cuda": cuda}
+
+
+def _restore_noise(state: dict[str, Any]) -> None:
+    torch.set_rng_state(state["cpu"])
+    if count() > 1:
+        if torch.cuda.is_initialized():
+            for generator in state["cuda"][:1]:
+                torch.cuda.set_rng_state(generator)
+        return
+    for device, generator in enumerate(state["cuda"]):
+        if device < torch.cuda.device_count():
+            torch.cuda.set_rng_state(generator, device)
 
 
 def _floats(tree: Any) -> Iterator[torch.Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from nas.additions import (
     Augmented,
@@ -13,9 +14,11 @@ from nas.additions import (
 )
 from nas.data.augmentation.pipeline import Augmentation
 from nas.data.batches import Addition, Batches, Samples, Shuffled
+from nas.data.parts import part_of
 from nas.data.unlabelled import Unlabelled, WithUnlabelled
 from nas.devices import derived_seed
 from nas.errors import UsageError
+from nas.ranks import count, number
 from nas.settings import AugmentationSettings, Deformation, RetrainSettings, SearchSettings
 
 
@@ -37,6 +40,19 @@ def check_augmentation(settings: AugmentationSettings) -> None:
     least, largest = settings.elastic_alpha
     if least > largest:
         raise UsageError(f"--elastic-alpha {least:g} {largest:g}: the least strength comes first.")
+
+
+def check_parts(batch_size: int) -> None:
+    """Refuse more processes than a batch has images.
+
+    Raises:
+        UsageError: names both.
+    """
+    if count() > batch_size:
+        raise UsageError(
+            f"{count()} processes share each batch, and --batch-size {batch_size} leaves some of "
+            "them without an image: raise it, or start fewer processes."
+        )
 
 
 def training_batches(
@@ -78,7 +94,7 @@ def training_batches(
         additions.append(WithClassWeights(classes))
     if triplets:
         additions.append(WithTriplets(settings.loss, derived_seed(seed, "triplets")))
-    return Batches(samples, size, seed, ids, additions)
+    return _batches(settings, samples, seed, ids, additions)
 
 
 def held_out_batches(
@@ -102,7 +118,31 @@ def held_out_batches(
     """
     size = settings.training.batch_size
     seed = derived_seed(settings.run.seed, purpose)
-    return Batches(samples, size, seed, ids, _unlabelled(unlabelled, size, seed, ids))
+    additions = _unlabelled(unlabelled, size, seed, ids)
+    return _batches(settings, samples, seed, ids, additions)
+
+
+def _batches(
+    settings: SearchSettings | RetrainSettings,
+    samples: Samples,
+    seed: int,
+    ids: Sequence[str],
+    additions: Sequence[Addition],
+) -> Batches:
+    """Of several processes each sees its part of the batches."""
+    part = partial(part_of, number=number(), count=count()) if count() > 1 else None
+    batches = Batches(samples, settings.training.batch_size, seed, ids, additions, part)
+    smallest = min(
+        [batches.smallest]
+        + [each.smallest for each in additions if isinstance(each, WithUnlabelled)]
+    )
+    if settings.run.batch_statistics == "synchronised" and smallest < count():
+        raise UsageError(
+            f"--batch-statistics synchronised needs an image for each of the {count()} processes "
+            f"in every batch, and one batch of an epoch has {smallest}: choose another "
+            "--batch-size, or fewer processes."
+        )
+    return batches
 
 
 def _unlabelled(

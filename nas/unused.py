@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from nas.networks import PATCH_NETWORKS
 from nas.own_genotypes import named_networks
+from nas.ranks import count
 from nas.settings import (
     AugmentationSettings,
     CellSettings,
@@ -114,6 +115,8 @@ def _unused_in_training(
     other = {"adam": "sgd_momentum", "sgd": "adam_beta1"}[training.optimizer]
     unused = {other: f"is not about --optimizer {training.optimizer}"}
     unused |= _unused_in_schedule(training.lr_schedule)
+    if count() == 1:
+        unused["batch_statistics"] = "is about several processes, and there is one"
     triplets = loss.triplet_weight or (loss.pretrain_epochs and loss.pretrain_loss == "triplet")
     if not triplets:
         why = "is about triplets, and neither --triplet-weight nor a pretraining asks for them"

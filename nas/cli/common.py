@@ -14,7 +14,8 @@ import tyro
 
 from nas.errors import RunError, TrainingError, UsageError, UserError
 from nas.networks import is_genotype
-from nas.runs import RunFolder, read_toml, to_settings
+from nas.ranks import agreed, is_first
+from nas.runs import RunFolder, WatchedFolder, read_toml, to_settings
 from nas.settings import RetrainSettings, RunSettings, SearchSettings
 from nas.version import __version__
 
@@ -240,12 +241,15 @@ def refuse_unused(unused: Mapping[str, str], arguments: Sequence[str] | None = N
 def prepare_run_folder(settings: Any, suggestion: Path) -> tuple[Any, RunFolder]:
     """The folder to run in, and the settings to keep in it: those that do not name the folder.
 
+    Several processes run in one folder, which the first of them writes.
+
     Raises:
         RunError: a new run was asked for, and the folder holds one.
     """
     run: RunSettings = settings.run
-    folder = RunFolder(run.run_dir or suggestion)
-    if not run.resume:
+    path = agreed(run.run_dir or suggestion)
+    folder = RunFolder(path) if is_first() else WatchedFolder(path)
+    if is_first() and not run.resume:
         folder.refuse_run()
     kept = msgspec.structs.replace(run, **NOT_KEPT)
     return msgspec.structs.replace(settings, run=kept), folder

@@ -6,6 +6,7 @@ import shlex
 
 from nas.cli.common import main as run_command
 from nas.cli.common import parse_run, prepare_run_folder, refuse_unused, tell_health
+from nas.ranks import together
 from nas.runs import RunFolder, new_run_path
 from nas.settings import RetrainSettings
 
@@ -43,7 +44,7 @@ def _subset_to_score(folder: RunFolder) -> str:
 
 def main() -> None:
     """Entry point."""
-    run_command(COMMAND, retrain)
+    run_command(COMMAND, together(retrain))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import shlex
 
 from nas.cli.common import main as run_command
 from nas.cli.common import parse_run, prepare_run_folder, refuse_unused, tell_health
+from nas.ranks import together
 from nas.runs import RunFolder, new_run_path
 from nas.settings import SearchSettings
 
@@ -38,7 +39,7 @@ def say_next(folder: RunFolder) -> None:
 
 def main() -> None:
     """Entry point."""
-    run_command(COMMAND, search)
+    run_command(COMMAND, together(search))
 
 
 if __name__ == "__main__":

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -19,6 +20,20 @@ from nas.errors import DataError
 
 THREADS = 8
 """Files that are decoded at once, at most; there is one thread for each core otherwise."""
+
+
+class Shares(NamedTuple):
+    """What a part of a batch holds of the whole, each in [0, 1].
+
+    Attributes:
+        images: of the labelled images.
+        known: of their pixels of known class, a float64 scalar.
+        unlabelled: of the unlabelled images.
+    """
+
+    images: float
+    known: torch.Tensor
+    unlabelled: float
 
 
 class Batch(NamedTuple):
@@ -34,6 +49,7 @@ class Batch(NamedTuple):
         unlabelled: (M, C, H, W) float32 in [0, 1], images without truth; None where there are none.
         logits: (N, K, H, W), what the segmenter makes of the images; None where it is to be asked.
         unlabelled_logits: (M, K, H, W), the same of the images without truth.
+        shares: of a larger batch that this is a part of; None where it is the whole.
     """
 
     images: torch.Tensor
@@ -44,6 +60,21 @@ class Batch(NamedTuple):
     unlabelled: torch.Tensor | None = None
     logits: torch.Tensor | None = None
     unlabelled_logits: torch.Tensor | None = None
+    shares: Shares | None = None
+
+    def share_of(
+        self, loss: torch.Tensor, over: Literal["images", "known", "unlabelled"]
+    ) -> torch.Tensor:
+        """What the batch contributes to the whole batch's loss.
+
+        Args:
+            loss: of this batch.
+            over: what it is a mean over.
+        """
+        if self.shares is None:
+            return loss
+        share = getattr(self.shares, over)
+        return loss * (share.to(loss.dtype) if isinstance(share, torch.Tensor) else share)
 
 
 def resize_image(image: np.ndarray, size: tuple[int, int]) -> torch.Tensor:
@@ -200,6 +231,12 @@ class Shuffled:
         """Parts of an epoch."""
         return len(self._bounds()) - 1
 
+    @property
+    def smallest(self) -> int:
+        """Names in the smallest part."""
+        bounds = self._bounds()
+        return min(end - begin for begin, end in itertools.pairwise(bounds))
+
     def _bounds(self) -> list[int]:
         count = len(self._names)
         bounds = [*range(0, count, self._size), count]
@@ -242,6 +279,7 @@ class Batches:
         seed: seed of the order.
         ids: the part of the samples that is shown; all by default.
         additions: done to every batch, one after the other.
+        part: what is taken of every batch; by default all of it.
 
     Raises:
         DataError: there is no case, or the batch size is below 1.
@@ -254,6 +292,7 @@ class Batches:
         seed: int,
         ids: Sequence[str] | None = None,
         additions: Sequence[Addition] = (),
+        part: Callable[[Batch], Batch] | None = None,
     ) -> None:
         names = samples.ids if ids is None else tuple(ids)
         if not names or batch_size < 1:
@@ -263,17 +302,32 @@ class Batches:
         self._samples = samples
         self._shuffled = Shuffled(names, batch_size, seed)
         self._additions = additions
+        self._part = part
 
     def __len__(self) -> int:
         """Steps per epoch."""
         return len(self._shuffled)
+
+    @property
+    def smallest(self) -> int:
+        """Images of the smallest batch."""
+        return self._shuffled.smallest
 
     def order(self, epoch: int) -> tuple[str, ...]:
         """The cases in the order in which the epoch shows them."""
         return self._shuffled.order(epoch)
 
     def batch(self, epoch: int, step: int) -> Batch:
-        """Batch number ``step`` of an epoch; both count from 0.
+        """Batch number ``step`` of an epoch, or the part of it; both count from 0.
+
+        Raises:
+            IndexError: the epoch has fewer steps.
+        """
+        whole = self.whole(epoch, step)
+        return whole if self._part is None else self._part(whole)
+
+    def whole(self, epoch: int, step: int) -> Batch:
+        """As `batch`, but all of it.
 
         Raises:
             IndexError: the epoch has fewer steps.

@@ -134,6 +134,11 @@ class WithUnlabelled:
         self._shuffled = Shuffled(tuple(self._images), min(batch_size, len(self._images)), seed)
         self._steps = steps
 
+    @property
+    def smallest(self) -> int:
+        """The fewest that a batch is given."""
+        return self._shuffled.smallest
+
     def __call__(self, batch: Batch, epoch: int, step: int) -> Batch:
         """The batch with unlabelled images."""
         place = divmod(epoch * self._steps + step, len(self._shuffled))

@@ -79,10 +79,15 @@ class AdversarialSegmentation(Segmentation, ABC):
     def images_of(self, batch: Batch, side: Side) -> Tensor:
         """The images (N, C, H, W) that the maps of one side belong to."""
 
+    def counted(self, side: Side) -> Literal["images", "unlabelled"]:
+        """Which images of a batch the maps of one side belong to."""
+        return "images"
+
     def fooling_loss(self, batch: Batch) -> Tensor:
         """The adversarial term of the segmenter's loss, without its weight; a scalar."""
         _, fake = self.contestants(batch)
-        return self.adversarial.fooling(self.judge(fake, batch, "fake"))
+        fooling = self.adversarial.fooling(self.judge(fake, batch, "fake"))
+        return batch.share_of(fooling, self.counted("fake"))
 
     def discriminator_loss(self, batch: Batch) -> Tensor:
         """What the discriminator minimises, with the segmenter held fixed; a scalar."""
@@ -125,7 +130,9 @@ class AdversarialSegmentation(Segmentation, ABC):
 
     def _discrimination(self, real: Tensor, fake: Tensor, batch: Batch) -> Tensor:
         verdicts = self.judge(real, batch, "real"), self.judge(fake, batch, "fake")
-        return self.adversarial.discrimination(*verdicts)
+        on_real = batch.share_of(self.adversarial.real(verdicts[0]), self.counted("real"))
+        on_fake = batch.share_of(self.adversarial.fake(verdicts[1]), self.counted("fake"))
+        return on_real + on_fake
 
 
 def where_known(maps: Tensor, labels: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from torch import Tensor
 
@@ -42,13 +43,18 @@ class AnnotatedAgainstUnannotated(AdversarialSegmentation):
             )
         return batch.unlabelled
 
+    def counted(self, side: Side) -> Literal["images", "unlabelled"]:
+        """Labelled images on the real side, unlabelled ones on the fake side."""
+        return "images" if side == "real" else "unlabelled"
+
     def segmenter_loss(self, batch: Batch) -> Tensor:
         """A + lambda * BCE(E(S(u), u), 1), with the losses of `adversarial`; a scalar."""
         loss = self.segmentation_loss(batch)
         if not self.pressure.adversarial:
             return loss
         verdict = self.judge(self._unannotated(batch), batch, "fake")
-        return loss + self.pressure.adversarial * self.adversarial.fooling(verdict)
+        fooling = batch.share_of(self.adversarial.fooling(verdict), "unlabelled")
+        return loss + self.pressure.adversarial * fooling
 
     def shown(self, batch: Batch) -> Batch:
         """The batch with the segmenter's logits for annotated and unannotated images."""

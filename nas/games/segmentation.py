@@ -18,7 +18,7 @@ Criterion: TypeAlias = Callable[[Tensor, Batch], Tensor]
 
 def plain_cross_entropy(logits: Tensor, batch: Batch) -> Tensor:
     """CE(f(x), y), the mean over the known pixels; a scalar."""
-    return weighted_cross_entropy(logits, batch.labels, None)
+    return batch.share_of(weighted_cross_entropy(logits, batch.labels, None), "known")
 
 
 @dataclass

@@ -39,7 +39,8 @@ class TruthAgainstPrediction(AdversarialSegmentation):
         terms = [self._supervised(batch)] if pressure.supervised else []
         if pressure.unlabelled and batch.unlabelled is not None:
             verdict = self.verdict(self.predicted(batch.unlabelled), batch.unlabelled)
-            terms.append(pressure.unlabelled * self.adversarial.fooling(verdict))
+            fooling = batch.share_of(self.adversarial.fooling(verdict), "unlabelled")
+            terms.append(pressure.unlabelled * fooling)
         return sum(terms[1:], start=terms[0])
 
     def shown(self, batch: Batch) -> Batch:
@@ -53,4 +54,5 @@ class TruthAgainstPrediction(AdversarialSegmentation):
             return loss
         shown = where_known(self.prediction(logits), batch.labels)
         verdict = self.judge(shown, batch, "fake")
-        return loss + self.pressure.adversarial * self.adversarial.fooling(verdict)
+        fooling = batch.share_of(self.adversarial.fooling(verdict), "images")
+        return loss + self.pressure.adversarial * fooling
