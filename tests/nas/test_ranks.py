@@ -1,13 +1,39 @@
-"""Two processes with half a batch each must do what one does with all of it."""
+"""Several processes with a part of a batch each must do what one does with all of it."""
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+
+from nas.devices import joined, resolve_device
+from nas.errors import UsageError
+from nas.gradients import alone
+from nas.ranks import (
+    MARKS,
+    agreed,
+    count,
+    gathered,
+    is_first,
+    largest,
+    number,
+    refuse_differences,
+    together,
+)
+from nas.retrain import check_settings
+from nas.search import check_settings as check_search
+from nas.settings import (
+    AdversarySettings,
+    GameSettings,
+    RetrainSettings,
+    SearchSettings,
+    TrainingSettings,
+)
+from nas.unused import unused_in_search
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -22,21 +48,99 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[int, dict[str, Any]]
     """What steps.py finds, by the number of processes."""
     folder = tmp_path_factory.mktemp("steps")
     results = {}
-    for count in (2, 3):
-        path = folder / str(count)
-        ends = processes.finish(processes.start([str(HERE / "steps.py"), str(path)], count))
-        assert [code for code, _, _ in ends] == [0] * count, ends
-        results[count] = torch.load(path)
+    for many, names in ((2, list(steps.CASES)), (3, ["finite"])):
+        path = folder / str(many)
+        command = [str(HERE / "steps.py"), str(path), *names]
+        ends = processes.finish(processes.start(command, many))
+        assert [code for code, _, _ in ends] == [0] * many, ends
+        results[many] = torch.load(path)
     return results
 
 
-@pytest.mark.parametrize("name", steps.CASES)
-def test_two_processes_take_the_steps_of_one(
-    found: dict[int, dict[str, Any]], name: str
+@pytest.mark.slow
+@pytest.mark.parametrize(("many", "name"), [*((2, name) for name in steps.CASES), (3, "finite")])
+def test_processes_take_the_steps_of_one(
+    found: dict[int, dict[str, Any]], many: int, name: str
 ) -> None:
-    alone = steps.run(*steps.CASES[name])
-    assert alone.keys() == found[2][name].keys()
-    for key, value in alone.items():
+    expected = steps.run(*steps.CASES[name])
+    assert expected.keys() == found[many][name].keys()
+    assert any("indirect" in key for key in expected) == (name != "first order")
+    for key, value in expected.items():
         torch.testing.assert_close(
-            found[2][name][key], value, rtol=1e-10, atol=1e-10, msg=lambda text: f"{key}: {text}"
+            found[many][name][key], value, rtol=1e-10, atol=1e-10, msg=f"{key} differs"
         )
+
+
+def test_one_process_has_nothing_to_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor has a process whose environment is only half that of torchrun."""
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    monkeypatch.setenv("RANK", "2")
+    assert (count(), number(), is_first()) == (1, 0, True)
+    values = [torch.ones(2)]
+    assert joined() is alone
+    assert alone(values) is values
+    assert largest(3, 1) == (3, 1)
+    assert agreed(values) is values
+    assert gathered(values) == [values]
+    refuse_differences({"weights": values})
+    done: list[int] = []
+    together(lambda: done.append(1))()
+    assert done == [1]
+    assert not torch.distributed.is_initialized()
+
+
+@pytest.fixture
+def third_of_four(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment of a process that has not met the others."""
+    for mark, value in zip(MARKS, ("2", "2", "4", "127.0.0.1", "1"), strict=True):
+        monkeypatch.setenv(mark, value)
+    assert os.environ["LOCAL_RANK"] == "2"
+
+
+@pytest.mark.usefixtures("third_of_four")
+def test_what_several_processes_cannot_do_is_refused() -> None:
+    enough = TrainingSettings(batch_size=4)
+    check_search(SearchSettings(training=enough))
+    with pytest.raises(UsageError, match="4 processes share each batch, and --batch-size 3"):
+        check_search(SearchSettings(training=TrainingSettings(batch_size=3)))
+    with pytest.raises(UsageError, match="4 processes share"):
+        check_settings(RetrainSettings(training=TrainingSettings(batch_size=3)))
+    resnet = AdversarySettings(discriminator="resnet10")
+    check_settings(RetrainSettings(training=enough, adversary=resnet))
+    as_coded = TrainingSettings(batch_size=4, clip_norm=0)
+    with pytest.raises(UsageError, match="--game nelson-as-coded trains in one process"):
+        check_settings(
+            RetrainSettings(
+                training=as_coded, adversary=resnet, game=GameSettings(game="nelson-as-coded")
+            )
+        )
+    nothing = AdversarySettings(discriminator="none")
+    with pytest.raises(UsageError, match="--backbone patches:dc_net trains in one process"):
+        check_settings(
+            RetrainSettings(backbone="patches:dc_net", training=enough, adversary=nothing)
+        )
+
+
+@pytest.mark.usefixtures("third_of_four")
+def test_each_process_has_its_own_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[int] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    monkeypatch.setattr(torch.cuda, "set_device", taken.append)
+    assert resolve_device("auto") == resolve_device("cuda") == torch.device("cuda", 2)
+    assert taken == [2, 2]
+    assert resolve_device("cpu") == torch.device("cpu")
+    with pytest.raises(UsageError, match="each of the 4 processes needs its own"):
+        resolve_device("cuda:1")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(UsageError, match="There are 2 CUDA devices"):
+        resolve_device("auto")
+
+
+def test_batch_statistics_of_one_process_are_no_choice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert "batch_statistics" in unused_in_search(SearchSettings())
+    for mark in MARKS:
+        monkeypatch.setenv(mark, "2")
+    assert "batch_statistics" not in unused_in_search(SearchSettings())
