@@ -23,7 +23,8 @@ def resolve_device(name: str) -> torch.device:
         UsageError: no such device, or it is not on this machine.
     """
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
+        found = "cuda" if torch.cuda.is_available() else "cpu"
+        return torch.device(found) if count() == 1 else resolve_device(found)
     if count() > 1 and name.startswith("cuda"):
         return _own_device(name)
     try:

@@ -12,7 +12,8 @@ ROOT = Path(__file__).parents[2]
 
 
 def start(arguments: list[str], count: int = 2) -> list[subprocess.Popen[str]]:
-    """`python ARGUMENTS`, once for each rank; the first may stand alone, without any marks."""
+    """`python ARGUMENTS`, once for each rank; with one rank this is not what torchrun does at all
+    but a process alone."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -45,9 +46,13 @@ def marks(rank: int, count: int, port: int) -> dict[str, str]:
 
 
 def finish(processes: list[subprocess.Popen[str]]) -> list[tuple[int, str, str]]:
-    """Exit code, stdout and stderr of each."""
+    """Exit code, stdout and stderr of each; none of them outlives this."""
     ends = []
-    for process in processes:
-        out, err = process.communicate(timeout=120)
-        ends.append((process.returncode, out, err))
+    try:
+        for process in processes:
+            out, err = process.communicate(timeout=120)
+            ends.append((process.returncode, out, err))
+    finally:
+        for process in processes:
+            process.kill()
     return ends

@@ -67,7 +67,7 @@ def test_as_many_batches_are_examined_as_the_band_needs(size: int, count: int) -
         def __len__(self) -> int:
             return 10
 
-        def batch(self, epoch: int, step: int) -> Batch:
+        def whole(self, epoch: int, step: int) -> Batch:
             empty = torch.zeros(size, 1, 2, 2)
             return Batch(empty, empty[:, 0].long(), tuple(f"{epoch}{step}{i}" for i in range(size)))
 

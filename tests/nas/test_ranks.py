@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -69,6 +70,40 @@ def test_processes_take_the_steps_of_one(
         torch.testing.assert_close(
             found[many][name][key], value, rtol=1e-10, atol=1e-10, msg=f"{key} differs"
         )
+
+
+TALK = """
+import json, sys, warnings
+from nas.ranks import agreed, gathered, largest, number, summed, together
+
+def talk():
+    import torch
+    print("aloud")
+    print("aloud", file=sys.stderr)
+    warnings.warn("aloud")
+    tensors = torch.tensor([1.0, number()]), torch.tensor(number()), torch.ones(2, 1).double()
+    found = [
+        agreed({"path": number() + 5}),
+        gathered(number()),
+        largest(number(), 7 - number()),
+        [tensor.tolist() for tensor in summed(tensors)],
+    ]
+    with open(f"{sys.argv[1]}{number()}", "w") as stream:
+        json.dump(found, stream)
+
+together(talk)()
+"""
+
+
+def test_what_processes_tell_each_other(tmp_path: Path) -> None:
+    ends = processes.finish(processes.start(["-c", TALK, str(tmp_path / "found")], 3))
+    assert [code for code, _, _ in ends] == [0, 0, 0], ends
+    assert ends[0][1] == "aloud\n"
+    assert ends[0][2].count("aloud") >= 2
+    assert [words for _, *words in ends[1:]] == [["", ""]] * 2
+    for rank in range(3):
+        found = json.loads((tmp_path / f"found{rank}").read_text())
+        assert found == [{"path": 5}, [0, 1, 2], [2, 7], [[3, 3], 3, [[3], [3]]]]
 
 
 def test_one_process_has_nothing_to_share(monkeypatch: pytest.MonkeyPatch) -> None:
