@@ -100,17 +100,6 @@ def test_a_stopped_run_goes_on_with_any_number_of_processes(tmp_path: Path) -> N
             assert_same_state(whole, resumed)
 
 
-def test_a_signal_to_one_process_stops_both(tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    started = processes.start([*SEARCH, *ENDLESS, "--run-dir", str(folder)])
-    await_file(RunFolder(folder).checkpoint("last"), started[0])
-    started[1].send_signal(signal.SIGINT)
-    ends = processes.finish(started)
-    assert [code for code, _, _ in ends] == [130, 130]
-    (told,) = [line for _, _, err in ends for line in sentences(err)]
-    assert "everything is saved" in told
-
-
 def start_torchrun(command: list[str]) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", *command],
@@ -166,6 +155,7 @@ def sentences(err: str) -> list[str]:
 
 
 SABOTAGE = """
+import os, signal
 import nas.search
 from nas.cli.search import main
 from nas.errors import DataError
@@ -192,10 +182,15 @@ main()
             "come apart: networks.discriminator.",
         ),
         ("raise DataError('A sabotaged image.')", [5, 3], "A sabotaged image."),
+        (
+            "os.kill(os.getpid(), signal.SIGINT)",
+            [130, 130],
+            "Stopped in epoch 2 after step 1; everything is saved.",
+        ),
     ],
-    ids=["alpha", "error"],
+    ids=["alpha", "error", "signal"],
 )
-def test_processes_that_come_apart_end(
+def test_what_happens_to_one_process_ends_both(
     tmp_path: Path, deed: str, codes: list[int], words: str
 ) -> None:
     code = SABOTAGE.format(deed=deed)
