@@ -9,7 +9,7 @@ from torch import Tensor
 def lowered(*tensors: Tensor) -> tuple[Tensor, ...]:
     """The tensors in the type of the autocast that is on; as they are where none is."""
     kind = tensors[0].device.type
-    if not torch.is_autocast_enabled(kind):
+    if not (torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)):
         return tensors
     return tuple(each.to(torch.get_autocast_dtype(kind)) for each in tensors)
 

@@ -171,5 +171,3 @@ def test_the_plain_supernet_is_the_supernet() -> None:
     maps = torch.rand(2, CLASSES, SIZE, SIZE, dtype=torch.float64)
     plain = plain_cell.PlainSupernet(game.discriminator)
     assert torch.allclose(plain(maps), copy.deepcopy(game.discriminator)(maps), rtol=1e-10)
-    with pytest.raises(ValueError, match="ends"):
-        plain_cell.PlainSupernet(CellSupernet(1, ends="classifier", channels=4, layout="N"))
