@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn.functional import batch_norm
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from nas.ranks import summed
+from nas.ranks import count, summed
+from search_spaces.map_norm import Average
 
 
 class _SummedOverRanks(torch.autograd.Function):
@@ -40,8 +41,19 @@ def summed_over_ranks(own: Tensor) -> Tensor:
 class SynchronisedBatchNorm(_BatchNorm):
     """Batch normalisation by mean and variance of the images of all ranks, (N, C, ...) each.
 
-    In evaluation mode it is the ordinary one.
+    In evaluation mode it is the ordinary one. Relaxed cells, which compute their norm layers
+    themselves, ask it for its average (`search_spaces.map_norm.JoinsSamples`).
     """
+
+    def joined(self, samples: int) -> tuple[Tensor, Average]:
+        """How many samples all ranks have, and their average, (maps, N, ..., C) to (maps, 1, ...).
+
+        Args:
+            samples: N, of this rank.
+        """
+        assert self.running_mean is not None
+        (total,) = summed([self.running_mean.new_full((), samples)])
+        return total, lambda values: summed_over_ranks(values.sum(1, keepdim=True)) / total
 
     def _check_input_dim(self, input: Tensor) -> None:
         if input.dim() < 2:
@@ -63,20 +75,20 @@ class SynchronisedBatchNorm(_BatchNorm):
         axes = [axis for axis in range(values.dim()) if axis != 1]
         like = [1, -1] + [1] * (values.dim() - 2)
         own = values.new_full((1,), values.numel() / values.shape[1])
+        if count() == 1 and values.numel() == values.shape[1]:
+            raise ValueError(f"expected more than 1 value per channel, got {tuple(values.shape)}")
         *sums, number = summed_over_ranks(torch.cat([values.sum(axes), own])).split(1)
         mean = torch.cat(sums) / number
         centred = values - mean.view(like)
         variance = summed_over_ranks(centred.square().sum(axes)) / number
-        self._remember(mean.detach(), variance.detach(), number.item())
+        self._remember(mean.detach(), variance.detach(), number)
         found = centred * (variance + self.eps).rsqrt().view(like)
         if self.weight is not None:
             found = found * self.weight.view(like) + self.bias.view(like)
         return found.to(input.dtype)
 
     @torch.no_grad()
-    def _remember(self, mean: Tensor, variance: Tensor, number: float) -> None:
-        if number <= 1:
-            raise ValueError(f"Expected more than 1 value per channel when training, got {number}")
+    def _remember(self, mean: Tensor, variance: Tensor, number: Tensor) -> None:
         if self.running_mean is None or self.running_var is None:
             return
         assert self.num_batches_tracked is not None

@@ -16,16 +16,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from search_spaces.autocast import raised
 
 Average = Callable[[Tensor], Tensor]
 """From averages of channels over pixels, (maps, N, ..., C), to those of the norm layer."""
+
+
+@runtime_checkable
+class JoinsSamples(Protocol):
+    """A batch norm over more samples than it is given, as of a batch that is in several parts."""
+
+    def joined(self, samples: int) -> tuple[int | Tensor, Average]:
+        """How many samples there are in all, and their average, (maps, 1, ..., C).
+
+        The average has gradients of every order. All samples have equally many pixels.
+
+        Args:
+            samples: how many the layer is given.
+        """
 
 
 @dataclass(frozen=True)
@@ -147,29 +162,36 @@ def _statistics(layers: Sequence[nn.Module], maps: Sequence[Tensor]) -> Statisti
     if isinstance(layer, nn.Identity):
         ones = maps[0].new_ones(()).expand(len(maps), 1, *shape)
         return Statistics(torch.zeros_like(ones), ones)
-    if isinstance(layer, nn.BatchNorm2d) and not layer.training:
+    if isinstance(layer, _BatchNorm) and not layer.training:
         means, variances = (
             torch.stack([getattr(each, name).view(1, *shape) for each in layers])
             for name in ("running_mean", "running_var")
         )
         return Statistics(means, torch.rsqrt(variances + layer.eps))
-    average: Average = _over_nothing
-    assert isinstance(layer, nn.GroupNorm | nn.BatchNorm2d | nn.InstanceNorm2d)
-    if isinstance(layer, nn.GroupNorm):
-        average = _over_groups(layer.num_channels // layer.num_groups)
-    elif isinstance(layer, nn.BatchNorm2d):
-        average = _over_batch
+    assert isinstance(layer, nn.GroupNorm | _BatchNorm | nn.InstanceNorm2d)
     samples, pixels = maps[0].shape[:2]
-    together = pixels * samples if isinstance(layer, nn.BatchNorm2d) else pixels
-    if together == 1 and not isinstance(layer, nn.GroupNorm):
+    count, average = _taken_together(layer, samples, pixels)
+    if not isinstance(count, Tensor) and count == 1:
         raise ValueError(
             f"Expected more than 1 value per channel, got input size {[*maps[0].shape]}"
         )
-    maps = [y.detach() for y in maps]
-    mean, scale = _moments(maps, average, layer.eps)
-    if isinstance(layer, nn.BatchNorm2d):
-        _track(layers, mean, scale, layer.eps, together)
+    mean, scale = _moments([y.detach() for y in maps], average, layer.eps)
+    if isinstance(layer, _BatchNorm):
+        _track(layers, mean, scale, layer.eps, count)
     return Statistics(mean, scale, average, layer.eps)
+
+
+def _taken_together(layer: nn.Module, samples: int, pixels: int) -> tuple[int | Tensor, Average]:
+    """Of how many values there must be two or more, and what a norm layer averages over."""
+    if isinstance(layer, nn.GroupNorm):
+        channels = layer.num_channels // layer.num_groups
+        return samples * channels * pixels, _over_groups(channels)
+    if isinstance(layer, JoinsSamples):
+        joined, average = layer.joined(samples)
+        return joined * pixels, average
+    if isinstance(layer, nn.BatchNorm2d):
+        return samples * pixels, _over_batch
+    return pixels, _over_nothing
 
 
 def _moments(maps: Sequence[Tensor], average: Average, eps: float) -> tuple[Tensor, Tensor]:
@@ -234,12 +256,12 @@ def _over_groups(channels: int) -> Average:
 
 @torch.no_grad()
 def _track(
-    layers: Sequence[nn.Module], mean: Tensor, scale: Tensor, eps: float, count: int
+    layers: Sequence[nn.Module], mean: Tensor, scale: Tensor, eps: float, count: int | Tensor
 ) -> None:
     """Running statistics as batch norm keeps them, of the unbiased variance."""
     variance = (scale**-2 - eps) * (count / (count - 1))
     for layer, means, variances in zip(layers, mean, variance, strict=True):
-        assert isinstance(layer, nn.BatchNorm2d)
+        assert isinstance(layer, _BatchNorm)
         assert layer.running_mean is not None
         assert layer.running_var is not None
         assert layer.num_batches_tracked is not None

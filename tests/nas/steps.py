@@ -126,7 +126,8 @@ CASES: dict[str, tuple[Any, ...]] = {
     "first order": (TruthAgainstPrediction, "non-saturating", "group", None, 0.0, [4, 3, 1]),
     "finite": (TruthAgainstPrediction, "hinge", "group", finite_difference(), 0.1, [4, 3, 1]),
     "exact": (AnnotatedAgainstUnannotated, "least-squares", "group", exact(), 0.1, [4, 3, 1]),
-    "batch": (TruthAgainstPrediction, "non-saturating", "batch", exact(), 0.1, [3]),
+    "batch exact": (TruthAgainstPrediction, "non-saturating", "batch", exact(), 0.1, [3]),
+    "batch finite": (TruthAgainstPrediction, "hinge", "batch", finite_difference(), 0.1, [4, 3]),
 }
 """Of several processes some have no image in the batches of one."""
 

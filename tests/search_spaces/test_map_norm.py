@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from search_spaces.map_norm import normalised, rectified, weighted
+from search_spaces.map_norm import Average, normalised, rectified, weighted
 
 N, PIXELS, TARGETS, SOURCES, C = 3, 10, 2, 2, 4
 CHANNELS = TARGETS * SOURCES * C
@@ -87,6 +87,29 @@ def test_a_weighted_sum_is_over_maps_and_sources(name: str, training: bool) -> N
         return [torch.einsum("knptsc,kts->nptc", torch.stack(terms), weights)]
 
     _same(lambda: [weighted(layers, maps, weights)], plainly, [*maps, weights])
+
+
+class _TwiceAsMany(nn.modules.batchnorm._BatchNorm):
+    """Sees each sample once more, elsewhere."""
+
+    def joined(self, samples: int) -> tuple[int, Average]:
+        return 2 * samples, lambda values: values.repeat(1, 2, *[1] * (values.dim() - 2)).mean(
+            1, keepdim=True
+        )
+
+
+def test_a_batch_norm_may_bring_samples_from_elsewhere() -> None:
+    joined = _TwiceAsMany(CHANNELS, affine=False).double()
+    plain = nn.BatchNorm2d(CHANNELS, affine=False).double()
+    (y,) = _maps(1)
+    (ours,) = normalised([joined], [y])
+    both = _by_layer(plain, torch.cat([y, y]))
+    torch.testing.assert_close(ours, both[:N])
+    torch.testing.assert_close(joined.state_dict(), plain.state_dict())
+    slopes = [torch.autograd.grad(z.pow(3).sum(), y)[0] for z in (ours, both)]
+    torch.testing.assert_close(slopes[0], slopes[1] / 2)
+    evaluated = [_by_layer(plain.eval(), y), *normalised([joined.eval()], [y])]
+    torch.testing.assert_close(*evaluated)
 
 
 def test_rounding_leaves_flat_maps_finite() -> None:
