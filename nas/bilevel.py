@@ -16,7 +16,7 @@ problem. Nothing here knows of images: the losses are functions of whatever a ba
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
@@ -25,18 +25,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from nas.gradients import (
-    Gradient,
-    add,
-    alone,
-    filled,
-    gradient,
-    norm,
-    plus,
-    scale,
-    slopes_if_any,
-)
+from nas.gradients import Gradient, add, alone, filled, norm, plus, scale
 from nas.products import Product, finite_difference
+from nas.terms import ByTerms, gradient_by_terms, slopes_by_terms, terms_of
 from nas.traceless import Noise, frozen, moved, same_noise, without_trace
 
 Batch = TypeVar("Batch")
@@ -81,7 +72,8 @@ class Player(Generic[Batch]):
     Attributes:
         name: what it is called in records.
         weights: the tensors it owns and trains.
-        loss: its loss on a batch, a scalar that depends on its weights.
+        loss: its loss on a batch, a scalar that depends on its weights; `ByTerms` where the graphs
+            of its terms need not be held at the same time.
         optimizer: takes its real steps.
         unrolled: takes its virtual steps.
         product: rule for its second-order term; None drops the term.
@@ -120,7 +112,7 @@ class Group(Generic[Batch]):
     Attributes:
         name: what it is called in records.
         alphas: the architecture parameters.
-        objective: J on a validation batch, a scalar.
+        objective: J on a validation batch, a scalar; likewise.
         optimizer: takes the steps of alpha.
         depends_on: names of the players whose weights enter the objective; the others' virtual
             steps are not taken for it. None for all of them.
@@ -277,11 +269,12 @@ class Bilevel(Generic[Batch]):
         for player in players:
             stages[player.name] = before = stage
             with self._asking(player.weights), same_noise(player.weights):
-                with self.autocast():
-                    if player is not players[-1]:
+                if player is not players[-1]:
+                    with self.autocast():
                         stage = before.shown_by(player)
-                    loss = stage.loss(player)
-                slopes = self.joined(gradient(loss, player.weights))
+                terms = stage.terms(player)
+                _, slopes = gradient_by_terms(terms, player.weights, self.autocast)
+                slopes = self.joined(slopes)
             moves.append(player.unrolled.displacement(player.weights, slopes, player.optimizer))
         for player in players:
             stack.enter_context(moved(player.weights, moves.pop(0)))
@@ -292,10 +285,10 @@ class Bilevel(Generic[Batch]):
     ) -> tuple[Tensor, Gradient, list[tuple[Player[Batch], Gradient]]]:
         players = [each for each in self.players if each.has_product and group.sees(each)]
         inputs = [*group.alphas, *(weight for player in players for weight in player.weights)]
-        with self._asking(inputs):
-            with self.autocast(), same_noise(group.alphas):
-                objective = group.objective(validation)
-            found = iter(slopes_if_any(objective, inputs))
+        with self._asking(inputs), same_noise(group.alphas):
+            terms = terms_of(group.objective, validation)
+            objective, slopes = slopes_by_terms(terms, inputs, self.autocast)
+        found = iter(slopes)
         direct = filled([next(found) for _ in group.alphas], group.alphas)
         parts = [(player, [next(found) for _ in player.weights]) for player in players]
         reached = [
@@ -303,11 +296,11 @@ class Bilevel(Generic[Batch]):
             for player, part in parts
             if any(slope is not None for slope in part)
         ]
-        own = [objective.detach(), *direct, *(slope for _, part in reached for slope in part)]
+        own = [objective, *direct, *(slope for _, part in reached for slope in part)]
         total, *joined = self.joined(own)
-        slopes = iter(joined)
-        direct = [next(slopes) for _ in group.alphas]
-        vectors = [(player, [next(slopes) for _ in part]) for player, part in reached]
+        rest = iter(joined)
+        direct = [next(rest) for _ in group.alphas]
+        vectors = [(player, [next(rest) for _ in part]) for player, part in reached]
         return total, direct, vectors
 
     def _second_order_term(
@@ -319,17 +312,15 @@ class Bilevel(Generic[Batch]):
     ) -> Gradient:
         assert player.product is not None
         with self._asking([*player.weights, *alphas]):
-            product = player.product(
-                lambda: stage.loss(player), player.weights, vector, alphas, self.modules
-            )
+            loss = ByTerms(lambda: stage.terms(player))
+            product = player.product(loss, player.weights, vector, alphas, self.modules)
         return scale(self.joined(product), -player.unrolled.present_rate(player.optimizer))
 
     def _update_player(self, player: Player[Batch], train: Batch) -> Tensor:
         with self._asking(player.weights):
-            with self.autocast():
-                loss = player.loss(train)
-            slopes = gradient(loss, player.weights)
-        total, *slopes = self.joined([loss.detach(), *slopes])
+            terms = terms_of(player.loss, train)
+            loss, slopes = gradient_by_terms(terms, player.weights, self.autocast)
+        total, *slopes = self.joined([loss, *slopes])
         if player.clip_norm is not None:
             slopes = scale(slopes, (player.clip_norm / (norm(slopes) + 1e-6)).clamp(max=1.0))
         _step(player.optimizer, player.weights, slopes)
@@ -355,10 +346,10 @@ class _Stage(Generic[Batch]):
         batch = player.shows(self.batch)
         return _Stage(batch, Noise.present(player.weights))
 
-    def loss(self, player: Player[Batch]) -> Tensor:
-        """The player's, on this stage."""
+    def terms(self, player: Player[Batch]) -> Iterator[Tensor]:
+        """Those of the player's loss, on this stage."""
         self._resume()
-        return player.loss(self.batch)
+        yield from terms_of(player.loss, self.batch)
 
     def _resume(self) -> None:
         if self.noise is not None:

@@ -129,14 +129,13 @@ def _engine(
 ) -> Bilevel[Batch]:
     rates = settings.training
     weights = _weights("segmenter", game.segmenter, supernets)
-    loss = game.segmenter_loss
-    segmenter = _player("segmenter", weights, loss, rates.segmenter_lr, settings)
+    segmenter = _player("segmenter", weights, game.segmenter_loss, rates.segmenter_lr, settings)
     players = [replace(segmenter, shows=game.shown)]
     modules = [game.segmenter]
     if isinstance(game, AdversarialSegmentation):
         weights = _weights("discriminator", game.discriminator, supernets)
-        loss = game.discriminator_loss
-        players.append(_player("discriminator", weights, loss, rates.discriminator_lr, settings))
+        own = game.discriminator_loss
+        players.append(_player("discriminator", weights, own, rates.discriminator_lr, settings))
         modules.append(game.discriminator)
     groups = [
         _group(role, supernet.alphas(), game, settings) for role, supernet in supernets.items()

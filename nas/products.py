@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from nas.devices import without_tf32
 from nas.gradients import Gradient, gradient, norm, scale
+from nas.terms import gradient_by_terms, terms_of
 from nas.traceless import frozen, moved, same_buffers, same_noise
 
 
@@ -31,7 +32,8 @@ class Product(Protocol):
         """One tensor per entry of ``alphas``, computed in the full precision of their type.
 
         Args:
-            loss: evaluates L, a scalar, at the present values of weights and alphas.
+            loss: evaluates L, a scalar, at the present values of weights and alphas; by terms, if
+                it is `ByTerms`.
             weights: the tensors w that the vector belongs to; left as they were.
             vector: v, one tensor per weight.
             alphas: the tensors to differentiate with respect to.
@@ -73,7 +75,7 @@ def finite_difference(radius: float = 1e-2) -> Product:
                 same_buffers(modules),
                 without_tf32(),
             ):
-                return gradient(loss(), alphas)
+                return gradient_by_terms(terms_of(loss), alphas)[1]
 
         ahead = slope_at(scale(vector, eps))
         behind = slope_at(scale(vector, -eps))
@@ -92,9 +94,11 @@ def exact() -> Product:
         alphas: Sequence[Tensor],
         modules: Sequence[nn.Module] = (),
     ) -> Gradient:
+        def along_vector(term: Tensor) -> Tensor:
+            slopes = gradient(term, weights, create_graph=True)
+            return torch.stack([(s * v).sum() for s, v in zip(slopes, vector, strict=True)]).sum()
+
         with same_noise(weights), same_buffers(modules), without_tf32():
-            slopes = gradient(loss(), weights, create_graph=True)
-            along = torch.stack([(s * v).sum() for s, v in zip(slopes, vector, strict=True)]).sum()
-            return gradient(along, alphas)
+            return gradient_by_terms(map(along_vector, terms_of(loss)), alphas)[1]
 
     return product

@@ -8,6 +8,7 @@ separately, so that batch statistics never mix.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -20,6 +21,7 @@ from nas.data.batches import Batch
 from nas.data.cases import UNKNOWN
 from nas.games.segmentation import Segmentation, at_least_float32
 from nas.losses.adversarial import ADVERSARIAL_LOSSES, AdversarialLoss
+from nas.terms import ByTerms
 
 Side: TypeAlias = Literal["real", "fake"]
 
@@ -89,15 +91,21 @@ class AdversarialSegmentation(Segmentation, ABC):
         fooling = self.adversarial.fooling(self.judge(fake, batch, "fake"))
         return batch.share_of(fooling, self.counted("fake"))
 
-    def discriminator_loss(self, batch: Batch) -> Tensor:
+    @property
+    def discriminator_loss(self) -> Callable[[Batch], Tensor]:
         """What the discriminator minimises, with the segmenter held fixed; a scalar."""
-        with torch.no_grad():
-            real, fake = self.contestants(batch)
-        return self._discrimination(real, fake, batch)
 
-    def discriminator_objective(self, batch: Batch) -> Tensor:
+        def terms(batch: Batch) -> Iterator[Tensor]:
+            with torch.no_grad():
+                real, fake = self.contestants(batch)
+            return self._discrimination(real, fake, batch)
+
+        return ByTerms(terms)
+
+    @property
+    def discriminator_objective(self) -> Callable[[Batch], Tensor]:
         """The discriminator's loss as a function of the segmenter's weights too; a scalar."""
-        return self._discrimination(*self.contestants(batch), batch)
+        return ByTerms(lambda batch: self._discrimination(*self.contestants(batch), batch))
 
     @torch.no_grad()
     def verdicts(self, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -128,11 +136,13 @@ class AdversarialSegmentation(Segmentation, ABC):
         maps = self.cue.truth(one_hot(classes, self.classes).movedim(-1, 1).to(like))
         return where_known(maps, labels)
 
-    def _discrimination(self, real: Tensor, fake: Tensor, batch: Batch) -> Tensor:
-        verdicts = self.judge(real, batch, "real"), self.judge(fake, batch, "fake")
-        on_real = batch.share_of(self.adversarial.real(verdicts[0]), self.counted("real"))
-        on_fake = batch.share_of(self.adversarial.fake(verdicts[1]), self.counted("fake"))
-        return on_real + on_fake
+    def _discrimination(self, real: Tensor, fake: Tensor, batch: Batch) -> Iterator[Tensor]:
+        """The discriminator's losses on real and on fake maps, each with a pass of its own."""
+        on_real = self.adversarial.real(self.judge(real, batch, "real"))
+        yield batch.share_of(on_real, self.counted("real"))
+        del on_real
+        on_fake = self.adversarial.fake(self.judge(fake, batch, "fake"))
+        yield batch.share_of(on_fake, self.counted("fake"))
 
 
 def where_known(maps: Tensor, labels: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ batch and the predictions of the other half.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,7 +44,12 @@ class NelsonAsCoded(TruthAgainstPrediction):
         """What the discriminator sees of a prediction: (N, K, H, W), its last class first."""
         return super().prediction(logits).flip(1)
 
-    def discriminator_loss(self, batch: Batch) -> Tensor:
+    @property
+    def discriminator_loss(self) -> Callable[[Batch], Tensor]:
+        """That of a random half of the truths and the predictions for the other half."""
+        return self._loss_on_halves
+
+    def _loss_on_halves(self, batch: Batch) -> Tensor:
         """BCE(truths of one half, 1) + BCE(predictions of the other half, 0); a scalar."""
         truths, predictions = random_halves(batch)
         with torch.no_grad():
