@@ -67,18 +67,17 @@ def finite_difference(radius: float = 1e-2) -> Product:
         eps = torch.where(length > 0, radius / length, zero)
         per_eps = torch.where(length > 0, length / (2 * radius), zero)
 
-        def slope_at(displacement: Gradient) -> Gradient:
+        def slope_at(distance: Tensor) -> Gradient:
             with (
                 frozen(weights),
-                moved(weights, displacement),
+                moved(weights, scale(vector, distance)),
                 same_noise(weights),
                 same_buffers(modules),
                 without_tf32(),
             ):
                 return gradient_by_terms(terms_of(loss), alphas)[1]
 
-        ahead = slope_at(scale(vector, eps))
-        behind = slope_at(scale(vector, -eps))
+        ahead, behind = slope_at(eps), slope_at(-eps)
         return [(a - b) * per_eps for a, b in zip(ahead, behind, strict=True)]
 
     return product
