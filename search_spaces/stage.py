@@ -19,11 +19,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from search_spaces.depthwise import depthwise
 from search_spaces.map_norm import normalised, rectified, weighted
 from search_spaces.normalisation import StackedConvolution
 from search_spaces.operations import Style
 from search_spaces.pixel_products import product
+from search_spaces.separable import Separable, separable
 
 
 class Stage(nn.Module):
@@ -76,8 +76,7 @@ class Stage(nn.Module):
         relu = functional.relu(x)
         shares = probabilities.unbind(-1)
         terms = self._unweighted(x, shares)
-        edges = _repeat(relu, len(self.targets))
-        maps = self._separable(edges) | self._dilated(edges) | self._reduced(relu)
+        maps = self._separable(relu) | self._reduced(relu)
         if maps:
             layers = [self._last_norm(name) for name in maps]
             given = torch.stack([shares[self.columns[name]] for name in maps])
@@ -170,36 +169,32 @@ class Stage(nn.Module):
         y = torch.cat(halves, dim=2)
         return {"skip_connect": y.unflatten(0, relu[:, ::2, ::2].shape[:3])}
 
-    def _separable(self, edges: Tensor) -> dict[str, Tensor]:
-        """Two convolutions within and across channels, before the last norm layer."""
-        names = [name for name in self.columns if name.startswith("sep")]
+    def _separable(self, relu: Tensor) -> dict[str, Tensor]:
+        """Separable and dilated convolutions, before their last norm layer."""
+        names = [name for name in self.columns if name.startswith(("sep", "dil"))]
         if not names:
             return {}
-        first = [self._unit(edges, name, 1, self.stride) for name in names]
-        layers = [self._part(name, 3) for name in names]
-        between = rectified(layers, [y.flatten(1, 2) for y in first])
-        return {
-            name: self._unit(y.view(first[0].shape), name, 5)
-            for name, y in zip(names, between, strict=True)
-        }
+        first = self._convolved(relu, len(self.targets), names, 1, self.stride)
+        twice = [name for name in names if name.startswith("sep")]
+        if twice:
+            layers = [self._part(name, 3) for name in twice]
+            between = rectified(layers, [first[name].flatten(1, 2) for name in twice])
+            for name, y in zip(twice, between, strict=True):
+                first |= self._convolved(y.view(first[name].shape), 1, [name], 5)
+        return first
 
-    def _dilated(self, edges: Tensor) -> dict[str, Tensor]:
-        """One dilated convolution, before the norm layer.
-
-        With stride 2 it sees every second pixel only, and these without dilation.
-        """
-        names = [name for name in self.columns if name.startswith("dil")]
-        if not names:
-            return {}
-        seen = edges[:, :: self.stride, :: self.stride]
-        return {name: self._unit(seen, name, 1, dilation=2 // self.stride) for name in names}
-
-    def _unit(self, x: Tensor, name: str, first: int, stride: int = 1, dilation: int = 1) -> Tensor:
-        """Convolution within channels, then across them, of (N, H, W, edges, C)."""
-        within, across = (self._convolution(name, part) for part in (first, first + 1))
-        d = _maps(depthwise(_image(x), within.weight, stride, dilation), x.shape[3:])
-        weight = across.weight.view(self._edges, self.channels, self.channels)
-        return across.with_bias(product(d.flatten(0, 2), weight)).view(d.shape)
+    def _convolved(
+        self, x: Tensor, targets: int, names: Sequence[str], first: int, stride: int = 1
+    ) -> dict[str, Tensor]:
+        """Convolutions within channels, then across them, of (N, H, W, sources, C)."""
+        operations = []
+        for name in names:
+            within, across = (self._convolution(name, part).weight for part in (first, first + 1))
+            weight = across.view(self._edges, self.channels, self.channels)
+            dilation = 2 if name.startswith("dil") else 1
+            operations.append(Separable(within, weight, stride, dilation))
+        maps = zip(names, separable(x, targets, operations), strict=True)
+        return {name: self._convolution(name, first + 1).with_bias(y) for name, y in maps}
 
 
 def _norm(style: Style, channels: int, many: int) -> nn.Module:
@@ -219,11 +214,6 @@ def _average(image: Tensor, stride: int) -> Tensor:
 
 
 _POOLS = {"max_pool_3x3": _max, "avg_pool_3x3": _average}
-
-
-def _repeat(x: Tensor, targets: int) -> Tensor:
-    """(N, H, W, sources, C) to (N, H, W, targets * sources, C)."""
-    return x.unsqueeze(3).expand(-1, -1, -1, targets, -1, -1).flatten(3, 4)
 
 
 def _odd(x: Tensor) -> Tensor:

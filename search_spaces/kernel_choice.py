@@ -1,0 +1,86 @@
+"""Which path the relaxed cell takes on a CPU: compiled kernels, where numba is installed, or torch.
+
+Both are the same mathematics. The choice holds for the process.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+Kernels = Literal["auto", "torch", "compiled"]
+
+LANES = 16
+"""Channels of a node have to be a multiple of this."""
+
+TYPES = (torch.float32, torch.float64)
+
+
+@dataclass
+class _Policy:
+    kernels: Kernels = "auto"
+
+
+_POLICY = _Policy()
+
+
+def choose_kernels(kernels: Kernels) -> None:
+    """Say which path this process takes from now on.
+
+    Args:
+        kernels: `compiled` where tensors allow it, `torch`, or `auto`: compiled if numba is there.
+
+    Raises:
+        ValueError: there is no such choice.
+        ModuleNotFoundError: kernels are to be compiled, and numba is not installed.
+    """
+    if kernels not in get_args(Kernels):
+        raise ValueError(f"kernels {kernels!r} is not one of {', '.join(get_args(Kernels))}")
+    if kernels == "compiled" and not _installed():
+        raise ModuleNotFoundError("numba is not installed", name="numba")
+    _POLICY.kernels = kernels
+
+
+def path_in_use(device: torch.device | str = "cpu", channels: int = LANES) -> str:
+    """In words, what computes the relaxed cell, and why.
+
+    Args:
+        device: where the network is.
+        channels: of a node in the first cell.
+    """
+    if _POLICY.kernels == "torch":
+        return "relaxed cell: plain PyTorch, as was asked for"
+    if not _installed():
+        return "relaxed cell: plain PyTorch, as numba is not installed"
+    if torch.device(device).type != "cpu":
+        return f"relaxed cell: plain PyTorch, as kernels are for a CPU, not for {device}"
+    if channels % LANES:
+        return f"relaxed cell: plain PyTorch where channels ({channels}) are no multiple of {LANES}"
+    return "relaxed cell: kernels compiled by numba, single or double precision"
+
+
+def are_compiled(*tensors: Tensor) -> bool:
+    """Whether kernels compute on these tensors, the channels of a node last."""
+    first = tensors[0]
+    return (
+        _POLICY.kernels != "torch"
+        and first.dtype in TYPES
+        and not torch.is_autocast_enabled("cpu")
+        and not torch.compiler.is_compiling()
+        and all(_plain(each) and each.dtype == first.dtype for each in tensors)
+        and first.shape[-1] % LANES == 0
+        and first.numel() > 0
+        and _installed()
+    )
+
+
+def _plain(tensor: Tensor) -> bool:
+    return type(tensor) in (Tensor, nn.Parameter) and tensor.device.type == "cpu"
+
+
+def _installed() -> bool:
+    return find_spec("numba") is not None

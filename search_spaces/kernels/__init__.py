@@ -1,0 +1,1 @@
+"""Kernels for a CPU, compiled by numba: functions of numpy arrays."""

@@ -1,0 +1,215 @@
+"""Standardised maps, what follows them, and their gradients, each in one sweep over the maps.
+
+Maps are (N, pixels, R): R numbers beside each other, those of all edges, a multiple of the lanes.
+Per sample, each of the R has a factor and a shift, (N, R), that standardise it: factor y + shift.
+What is behind them may be a sum over edges from several sources to one target: there, a slope has
+fewer numbers than a map, (N, pixels, targets, C) for (N, pixels, targets, sources, C).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from search_spaces.kernels.compiling import compiled, in_threads
+from search_spaces.kernels.lanes import (
+    WIDTH,
+    fused,
+    load,
+    plus,
+    store,
+    unless_negative,
+    zeros,
+)
+
+CHUNK = 8192
+"""Numbers that are swept over at once, as many as stay in the nearest cache."""
+
+
+class Edges(NamedTuple):
+    """What the R numbers beside each other are."""
+
+    targets: int
+    sources: int
+    channels: int
+
+
+def moments(y: np.ndarray, threads: int) -> np.ndarray:
+    """Sums of y and of y^2 over pixels, (2, N, R)."""
+    parts, size = _parts(y)
+    flat = y.reshape(-1), parts.reshape(-1)
+    in_threads(lambda a, b: _moments(*flat, size, a, b), parts.shape[0] * parts.shape[1], threads)
+    return _total(parts)
+
+
+def standardised(
+    y: np.ndarray, factor: np.ndarray, shift: np.ndarray, out: np.ndarray, relu: bool, threads: int
+) -> None:
+    """out = factor y + shift, or the ReLU of that."""
+    size = _size(y)
+    flat = y.reshape(-1), factor.reshape(-1), shift.reshape(-1), out.reshape(-1)
+    in_threads(lambda a, b: _standardise(*flat, size, relu, a, b), _tasks(size), threads)
+
+
+def sums_of_slopes(
+    slope: np.ndarray,
+    y: np.ndarray,
+    factor: np.ndarray,
+    shift: np.ndarray,
+    edges: Edges,
+    relu: bool,
+    threads: int,
+) -> np.ndarray:
+    """Sums over pixels of the slope behind the ReLU, if any, and of it times factor y + shift.
+
+    (2, N, R) from slopes (N, pixels, targets * C).
+    """
+    parts, size = _parts(y)
+    flat = [each.reshape(-1) for each in (slope, y, factor, shift, parts)]
+    in_threads(lambda a, b: _sum_slopes(*flat, size, edges, relu, a, b), _tasks(size), threads)
+    return _total(parts)
+
+
+def combined(
+    slope: np.ndarray,
+    y: np.ndarray,
+    gate: tuple[np.ndarray, np.ndarray] | None,
+    rows: tuple[np.ndarray, np.ndarray, np.ndarray],
+    out: np.ndarray,
+    edges: Edges,
+    threads: int,
+) -> None:
+    """out = a slope + b y + c with rows a, b and c, (N, R).
+
+    With a gate (factor, shift), the slope is that before a ReLU of factor y + shift.
+    """
+    size = _size(y)
+    gates = rows[:2] if gate is None else gate
+    flat = [each.reshape(-1) for each in (slope, y, *gates, *rows, out)]
+    relu = gate is not None
+    in_threads(lambda a, b: _combine(*flat, size, edges, relu, a, b), _tasks(size), threads)
+
+
+def add_weighted(
+    y: np.ndarray, factor: np.ndarray, total: np.ndarray, edges: Edges, threads: int
+) -> None:
+    """total (N, pixels, targets * C) += sum over sources of factor y."""
+    size = _size(y)
+    flat = y.reshape(-1), factor.reshape(-1), total.reshape(-1)
+    in_threads(lambda a, b: _add_weighted(*flat, size, edges, a, b), _tasks(size), threads)
+
+
+def _size(y: np.ndarray) -> tuple[int, int, int, int]:
+    """Pixels, numbers, pixels of a chunk, and chunks of a sample."""
+    samples, pixels, numbers = y.shape
+    chunk = max(1, CHUNK // numbers)
+    return pixels, numbers, chunk, -(-pixels // chunk) * samples
+
+
+def _tasks(size: tuple[int, int, int, int]) -> int:
+    return size[3]
+
+
+def _parts(y: np.ndarray) -> tuple[np.ndarray, tuple[int, int, int, int]]:
+    size = _size(y)
+    return np.empty((y.shape[0], size[3] // y.shape[0], 2, y.shape[2]), y.dtype), size
+
+
+def _total(parts: np.ndarray) -> np.ndarray:
+    total: np.ndarray = parts.sum(axis=1) if parts.shape[1] > 1 else parts[:, 0]
+    return total.swapaxes(0, 1)
+
+
+@compiled
+def _moments(y, parts, size, begin, end):  # type: ignore[no-untyped-def]
+    pixels, numbers, chunk, _ = size
+    chunks = -(-pixels // chunk)
+    for task in range(begin, end):
+        n, first = task // chunks, task % chunks * chunk
+        last = min(first + chunk, pixels)
+        for place in range(0, numbers, WIDTH):
+            total, square = zeros(y), zeros(y)
+            for pixel in range(first, last):
+                seen = load(y, (n * pixels + pixel) * numbers + place)
+                total = plus(total, seen)
+                square = fused(seen, seen, square)
+            at = 2 * task * numbers + place
+            store(parts, at, total)
+            store(parts, at + numbers, square)
+
+
+@compiled
+def _standardise(y, factor, shift, out, size, relu, begin, end):  # type: ignore[no-untyped-def]
+    pixels, numbers, chunk, _ = size
+    chunks = -(-pixels // chunk)
+    for task in range(begin, end):
+        n, first = task // chunks, task % chunks * chunk
+        for place in range(0, numbers, WIDTH):
+            a, b = load(factor, n * numbers + place), load(shift, n * numbers + place)
+            for pixel in range(first, min(first + chunk, pixels)):
+                at = (n * pixels + pixel) * numbers + place
+                standard = fused(load(y, at), a, b)
+                store(out, at, unless_negative(standard, standard) if relu else standard)
+
+
+@compiled
+def _sum_slopes(slope, y, factor, shift, parts, size, edges, relu, begin, end):  # type: ignore[no-untyped-def]
+    pixels, numbers, chunk, _ = size
+    _, sources, channels = edges
+    chunks = -(-pixels // chunk)
+    for task in range(begin, end):
+        n, first = task // chunks, task % chunks * chunk
+        for place in range(0, numbers, WIDTH):
+            a, b = load(factor, n * numbers + place), load(shift, n * numbers + place)
+            target = place // (sources * channels) * channels + place % channels
+            total, along = zeros(y), zeros(y)
+            for pixel in range(n * pixels + first, n * pixels + min(first + chunk, pixels)):
+                standard = fused(load(y, pixel * numbers + place), a, b)
+                g = load(slope, pixel * (numbers // sources) + target)
+                if relu:
+                    g = unless_negative(standard, g)
+                total = plus(total, g)
+                along = fused(g, standard, along)
+            at = 2 * task * numbers + place
+            store(parts, at, total)
+            store(parts, at + numbers, along)
+
+
+@compiled
+def _combine(slope, y, factor, shift, a, b, c, out, size, edges, relu, begin, end):  # type: ignore[no-untyped-def]
+    pixels, numbers, chunk, _ = size
+    _, sources, channels = edges
+    chunks = -(-pixels // chunk)
+    for task in range(begin, end):
+        n, first = task // chunks, task % chunks * chunk
+        for place in range(0, numbers, WIDTH):
+            row = n * numbers + place
+            along, across, constant = load(a, row), load(b, row), load(c, row)
+            scale, offset = load(factor, row), load(shift, row)
+            target = place // (sources * channels) * channels + place % channels
+            for pixel in range(n * pixels + first, n * pixels + min(first + chunk, pixels)):
+                at = pixel * numbers + place
+                seen = load(y, at)
+                g = load(slope, pixel * (numbers // sources) + target)
+                if relu:
+                    g = unless_negative(fused(seen, scale, offset), g)
+                store(out, at, fused(g, along, fused(seen, across, constant)))
+
+
+@compiled
+def _add_weighted(y, factor, total, size, edges, begin, end):  # type: ignore[no-untyped-def]
+    pixels, numbers, chunk, _ = size
+    targets, sources, channels = edges
+    chunks = -(-pixels // chunk)
+    for task in range(begin, end):
+        n, first = task // chunks, task % chunks * chunk
+        for target in range(0, targets * channels, WIDTH):
+            place = target // channels * sources * channels + target % channels
+            for pixel in range(n * pixels + first, n * pixels + min(first + chunk, pixels)):
+                at = pixel * targets * channels + target
+                held = load(total, at)
+                for source in range(place, place + sources * channels, channels):
+                    seen = load(y, pixel * numbers + source)
+                    held = fused(seen, load(factor, n * numbers + source), held)
+                store(total, at, held)
