@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -24,6 +25,7 @@ from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from search_spaces.autocast import raised
+from search_spaces.kernel_choice import are_compiled
 
 Average = Callable[[Tensor], Tensor]
 """From averages of channels over pixels, (maps, N, ..., C), to those of the norm layer."""
@@ -99,6 +101,9 @@ class _Normalised(torch.autograd.Function):
     def forward(ctx: Any, given: Statistics, relu: bool, *maps: Tensor) -> tuple[Tensor, ...]:
         ctx.save_for_backward(*maps)
         ctx.given, ctx.relu = given, relu
+        if are_compiled(*maps):
+            factor, shift = _standardising(given.mean, given.scale)
+            return tuple(_kernels().standardised(maps, factor, shift, relu))
         results = _standard(maps, given.mean, given.scale)
         return tuple(y.relu_() for y in results) if relu else tuple(results)
 
@@ -106,6 +111,9 @@ class _Normalised(torch.autograd.Function):
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
         maps = ctx.saved_tensors
         mean, scale = ctx.given.of(maps)
+        if not torch.is_grad_enabled() and are_compiled(*maps, *slopes):
+            found = _slopes_by_kernels(slopes, maps, ctx.given, scale, ctx.relu)
+            return None, None, *found[0]
         standard = _standard(maps, mean, scale)
         if ctx.relu:
             slopes = tuple(
@@ -127,6 +135,10 @@ class _Weighted(torch.autograd.Function):
         ctx.given = given
         factor = weights.unsqueeze(1).unsqueeze(-1) * given.scale
         total = -(factor * given.mean).sum(0).unsqueeze(1)
+        if are_compiled(*maps):
+            total = total.sum(3).expand(*maps[0].shape[:3], -1).contiguous()
+            _kernels().add_weighted(total, maps, factor)
+            return total
         for place, (y, factors) in enumerate(zip(maps, _rows(factor), strict=True)):
             total = total.addcmul_(y, factors) if place else torch.addcmul(total, y, factors)
         return total.sum(3) if total.shape[3] > 1 else total.squeeze(3)
@@ -137,6 +149,10 @@ class _Weighted(torch.autograd.Function):
         average = ctx.given.average
         mean, scale = ctx.given.of(maps)
         pixels = g.shape[1]
+        if not torch.is_grad_enabled() and are_compiled(*maps, g):
+            factor = weights.unsqueeze(1).unsqueeze(-1) * scale
+            slopes, standard = _slopes_by_kernels([g] * len(maps), maps, ctx.given, factor)
+            return standard.sum((1, 4)) * pixels, None, *slopes
         along = g.mean(1).unsqueeze(2).unsqueeze(0)
         g = g.unsqueeze(3).expand(maps[0].shape).contiguous()
         slopes = [g] * len(maps)
@@ -148,6 +164,40 @@ class _Weighted(torch.autograd.Function):
         slope = -factor * scale * average(standard)
         shift = -factor * average(along) - slope * mean
         return to_weights, None, *_combined(slopes, factor, maps, slope, shift)
+
+
+def _slopes_by_kernels(
+    slopes: Sequence[Tensor],
+    maps: Sequence[Tensor],
+    given: Statistics,
+    factor: Tensor,
+    relu: bool = False,
+) -> tuple[list[Tensor], Tensor]:
+    """Gradients of maps, and averages of slopes times standardised maps.
+
+    Args:
+        factor: of the standardised maps that the slopes are behind, times their scale.
+        relu: a ReLU is between.
+    """
+    standard = _standardising(given.mean, given.scale)
+    b = c = torch.zeros_like(factor)
+    mean, along = _kernels().averages_of_slopes(slopes, maps, *standard, relu)
+    if given.average is not None:
+        b, c = -factor * given.average(along), -factor * given.average(mean)
+    found = _kernels().gradients(slopes, maps, standard, (factor, b, c), relu)
+    return found, along
+
+
+def _kernels() -> ModuleType:
+    """What needs the optional library, once it is needed."""
+    from search_spaces import map_norm_kernels
+
+    return map_norm_kernels
+
+
+def _standardising(mean: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+    """Factor and shift."""
+    return scale, -mean * scale
 
 
 def _statistics(layers: Sequence[nn.Module], maps: Sequence[Tensor]) -> Statistics:
@@ -195,7 +245,10 @@ def _taken_together(layer: nn.Module, samples: int, pixels: int) -> tuple[int | 
 
 
 def _moments(maps: Sequence[Tensor], average: Average, eps: float) -> tuple[Tensor, Tensor]:
-    sums = torch.cat([_averages(maps), _averages_of_products(maps, maps)])
+    if not any(y.requires_grad for y in maps) and are_compiled(*maps):
+        sums = _kernels().averages(maps)
+    else:
+        sums = torch.cat([_averages(maps), _averages_of_products(maps, maps)])
     mean, square = average(sums).chunk(2)
     return mean, torch.rsqrt((square - mean * mean).clamp_min(0) + eps)
 

@@ -77,14 +77,17 @@ class _Separable(torch.autograd.Function):
     ) -> tuple[Tensor, ...]:
         from search_spaces.separable_kernels import forward
 
-        ctx.save_for_backward(x, *weights)
-        ctx.targets, ctx.forms = targets, forms
+        keeps = any(ctx.needs_input_grad[3:])
+        ctx.save_for_backward(x if keeps else None, *weights)
+        ctx.targets, ctx.forms, ctx.size = targets, forms, x.shape
         return tuple(forward(x, targets, forms, weights))
 
     @staticmethod
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
         x, *weights = ctx.saved_tensors
         needed = (ctx.needs_input_grad[0], *ctx.needs_input_grad[3:])
+        if x is None:  # it is linear in x
+            x = slopes[0].new_zeros(()).expand(ctx.size).requires_grad_(torch.is_grad_enabled())
         if torch.is_grad_enabled():
             inputs = [x, *weights]
             pairs = zip(weights[::2], weights[1::2], ctx.forms, strict=True)

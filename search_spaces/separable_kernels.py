@@ -35,7 +35,7 @@ def backward(
     needed: Sequence[bool],
 ) -> tuple[Tensor | None, list[Tensor | None]]:
     """Gradients of x and of the weights; ``needed`` says of which."""
-    to_x = torch.zeros_like(x, memory_format=torch.contiguous_format) if needed[0] else None
+    to_x = x.new_zeros(x.shape) if needed[0] else None
     to_weights: list[Tensor | None] = []
     for place, (form, slope) in enumerate(zip(forms, slopes, strict=True)):
         within, across = weights[2 * place : 2 * place + 2]

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from search_spaces.kernels.compiling import compiled, in_threads
-from search_spaces.kernels.lanes import WIDTH, fused, load, store, zeros
+from search_spaces.kernels.lanes import WIDTH, fused, load, plus, store, zeros
 from search_spaces.kernels.taps import PIXELS, many, products_with_columns, sums_of_columns
 
 CHUNKS = 4
@@ -81,52 +81,65 @@ def _convolution(kernel: int, stride: int, dilation: int) -> Any:
     nothing, loads, stores = many(PIXELS)
     reach = dilation * (kernel - 1)
     padding = reach // 2
+    span = (PIXELS - 1) * stride + reach + 1
 
     @compiled
     def run(x, weight, y, size, gathers, adds, begin, end):  # type: ignore[no-untyped-def]
         _, height, width, channels, targets = size
         rows, columns = -(-height // stride), -(-width // stride)
-        left = min(-(-padding // stride), columns)
-        whole = max(0, (width - 1 + padding - reach) // stride + 1 - left) // PIXELS * PIXELS
         apart = targets * channels
         x_step = apart if gathers else channels
         y_step = channels if gathers else apart
+        near = np.empty(span * WIDTH, x.dtype)
+        result = np.empty(PIXELS * WIDTH, x.dtype)
         for task in range(begin, end):
             n, row = task // rows, task % rows
             top = row * stride - padding
             low = max(0, -(top // dilation))
             high = min(kernel, (height - 1 - top) // dilation + 1)
-            for place in range(0, apart, WIDTH):
-                x_place = place if gathers else place % channels
-                y_place = task * columns * y_step + (place % channels if gathers else place)
-                again = adds or (gathers and place >= channels)
-                for column in range(left, left + whole, PIXELS):
-                    at = y_place + column * y_step
-                    sums = loads(y, at, y_step) if again else nothing(y)
-                    for i in range(low, high):
-                        pixel = (n * height + top + i * dilation) * width + column * stride
-                        first = (pixel - padding) * x_step + x_place
-                        tap = i * kernel * apart + place
-                        sums = advance(sums, x, first, x_step, weight, tap, apart)
-                    stores(y, at, y_step, sums)
-                for column in range(columns - whole):
-                    if column >= left:
-                        column += whole
-                    at = y_place + column * y_step
-                    first = column * stride - padding
-                    total = load(y, at) if again else zeros(y)
-                    for i in range(low, high):
-                        line = (n * height + top + i * dilation) * width
-                        for j in range(
-                            max(0, -(first // dilation)),
-                            min(kernel, (width - 1 - first) // dilation + 1),
-                        ):
-                            seen = load(x, (line + first + j * dilation) * x_step + x_place)
-                            tap = load(weight, (i * kernel + j) * apart + place)
-                            total = fused(seen, tap, total)
-                    store(y, at, total)
+            above = (n * height + top) * width
+            for column in range(0, columns, PIXELS):
+                first = column * stride - padding
+                inside = first >= 0 and first + span <= width and column + PIXELS <= columns
+                count = min(PIXELS, columns - column)
+                for place in range(0, apart, WIDTH):
+                    block, t = place % channels, place // channels
+                    x_place = place if gathers else block
+                    at = (task * columns + column) * y_step + (block if gathers else place)
+                    again = adds or (gathers and t > 0)
+                    if inside:
+                        sums = loads(y, at, y_step) if again else nothing(y)
+                        for i in range(low, high):
+                            seen = (above + i * dilation * width + first) * x_step + x_place
+                            tap = i * kernel * apart + place
+                            sums = advance(sums, x, seen, x_step, weight, tap, apart)
+                        stores(y, at, y_step, sums)
+                    else:
+                        sums = nothing(y)
+                        for i in range(low, high):
+                            line = (above + i * dilation * width) * x_step + x_place
+                            _bring(x, line, x_step, first, width, near, span)
+                            tap = i * kernel * apart + place
+                            sums = advance(sums, near, 0, WIDTH, weight, tap, apart)
+                        stores(result, 0, WIDTH, sums)
+                        for pixel in range(count):
+                            found = load(result, pixel * WIDTH)
+                            if again:
+                                found = plus(found, load(y, at + pixel * y_step))
+                            store(y, at + pixel * y_step, found)
 
     return run
+
+
+@compiled
+def _bring(x, line, step, first, width, near, span):  # type: ignore[no-untyped-def]
+    """Some columns of a row, zeros beyond the border."""
+    for place in range(span):
+        column = first + place
+        if 0 <= column < width:
+            store(near, place * WIDTH, load(x, line + column * step))
+        else:
+            store(near, place * WIDTH, zeros(x))
 
 
 @compiled
@@ -163,14 +176,17 @@ def _weight_gradient(kernel: int, stride: int, dilation: int) -> Any:
     _, loads, stores = many(kernel)
     reach = dilation * (kernel - 1)
     padding = reach // 2
+    span = (PIXELS - 1) * stride + reach + 1
 
     @compiled
     def run(x, slope, parts, size, chunks, begin, end):  # type: ignore[no-untyped-def]
         _, height, width, channels, targets = size
         rows, columns = -(-height // stride), -(-width // stride)
-        left = min(-(-padding // stride), columns)
-        whole = max(0, (width - 1 + padding - reach) // stride + 1 - left) // PIXELS * PIXELS
+        left = -(-padding // stride)
+        whole = max(0, (width + padding - reach - 1) // stride + 1 - left) // PIXELS * PIXELS
         apart = targets * channels
+        near = np.empty(span * WIDTH, x.dtype)
+        slopes = np.empty(PIXELS * WIDTH, x.dtype)
         for task in range(begin, end):
             n, chunk = task // chunks, task % chunks
             own = task * kernel * kernel * apart
@@ -179,29 +195,31 @@ def _weight_gradient(kernel: int, stride: int, dilation: int) -> Any:
                 low = max(0, -(top // dilation))
                 high = min(kernel, (height - 1 - top) // dilation + 1)
                 for place in range(0, apart, WIDTH):
-                    x_place = place % channels
+                    block = place % channels
                     line = (n * rows + row) * columns * apart + place
                     for i in range(low, high):
-                        above = (n * height + top + i * dilation) * width
+                        above = (n * height + top + i * dilation) * width * channels + block
                         tap = own + i * kernel * apart + place
                         sums = loads(parts, tap, apart)
                         for column in range(left, left + whole, PIXELS):
-                            first = (above + column * stride - padding) * channels + x_place
+                            seen = above + (column * stride - padding) * channels
                             at = line + column * apart
-                            sums = advance(sums, x, first, channels, slope, at, apart)
-                        stores(parts, tap, apart, sums)
-                        for column in range(columns - whole):
-                            if column >= left:
-                                column += whole
+                            sums = advance(sums, x, seen, channels, slope, at, apart)
+                        column = 0 if left > 0 else whole
+                        while column < columns:
+                            stop = left if column < left and whole > 0 else columns
                             first = column * stride - padding
-                            g = load(slope, line + column * apart)
-                            for j in range(
-                                max(0, -(first // dilation)),
-                                min(kernel, (width - 1 - first) // dilation + 1),
-                            ):
-                                pixel = above + first + j * dilation
-                                seen = load(x, pixel * channels + x_place)
-                                at = tap + j * apart
-                                store(parts, at, fused(seen, g, load(parts, at)))
+                            _bring(x, above, channels, first, width, near, span)
+                            for pixel in range(PIXELS):
+                                if column + pixel < stop:
+                                    g = load(slope, line + (column + pixel) * apart)
+                                    store(slopes, pixel * WIDTH, g)
+                                else:
+                                    store(slopes, pixel * WIDTH, zeros(x))
+                            sums = advance(sums, near, 0, WIDTH, slopes, 0, WIDTH)
+                            column = min(column + PIXELS, stop)
+                            if column == left and whole > 0:
+                                column += whole
+                        stores(parts, tap, apart, sums)
 
     return run

@@ -134,7 +134,7 @@ def times(typing: Any, x: Any, y: Any) -> Any:
 
 @intrinsic
 def unless_negative(typing: Any, x: Any, y: Any) -> Any:
-    """y where x > 0 or is no number, else 0: a ReLU of x if both are x, its gradient if y is one."""
+    """y where x > 0 or is no number, else 0: a ReLU of x if both are x, its gradient if y is."""
 
     def emit(context: Any, builder: Any, signature: Any, given: Any) -> Any:
         zero = ir.Constant(given[0].type, None)
