@@ -105,6 +105,11 @@ def run_retraining(settings: RetrainSettings, folder: RunFolder, resume: bool) -
         DataError, UsageError, RunError, TrainingError, Interrupted: see `nas.errors`.
     """
     check_settings(settings)
+    if settings.run.kernels == "compiled":
+        raise UsageError(
+            "--kernels compiled is for the relaxed cells of a search; a retraining has none: "
+            "leave the option out."
+        )
     set_threads(settings.run.threads)
     data = open_data(settings.data, folder if resume else None)
     stage = _new_stage(settings, folder, data)

@@ -13,7 +13,7 @@ from nas.criteria import wants_triplets
 from nas.data.batches import Batch
 from nas.data.splits import divided_groups, halve
 from nas.data.unlabelled import halves
-from nas.devices import resolve_device, seed_noise, set_threads
+from nas.devices import resolve_device, seed_noise, set_threads, take_kernels
 from nas.diagnostics import second_order_diagnosis
 from nas.errors import UsageError
 from nas.games.adversarial import AdversarialSegmentation, Pressure
@@ -61,6 +61,7 @@ def run_search(settings: SearchSettings, folder: RunFolder, resume: bool) -> Non
     """
     check_settings(settings)
     set_threads(settings.run.threads)
+    take_kernels(settings.run.kernels)
     data = open_data(settings.data, folder if resume else None)
     stage = SearchStage(settings, folder, data)
     if not resume:

@@ -517,6 +517,10 @@ class RunSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """CPU threads to use; 0 leaves it to torch. With small networks, or on a busy machine, 1 is
     often several times faster."""
 
+    kernels: Literal["auto", "torch", "compiled"] = "auto"
+    """What computes the relaxed cell of a search on a CPU: kernels that numba compiles (extra
+    fast), plain torch, or auto: kernels where numba is installed. The same mathematics."""
+
     batch_statistics: Literal["rank", "synchronised"] = "rank"
     """Of several processes (torchrun): what batch norm takes mean and variance of, the images of
     each process alone, which deviates from one process, or those of all."""

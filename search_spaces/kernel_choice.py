@@ -6,6 +6,8 @@ Both are the same mathematics. The choice holds for the process.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Literal, get_args
 
@@ -36,12 +38,12 @@ def choose_kernels(kernels: Kernels) -> None:
 
     Raises:
         ValueError: there is no such choice.
-        ModuleNotFoundError: kernels are to be compiled, and numba is not installed.
+        ModuleNotFoundError: kernels are to be compiled, and numba cannot be; it says why.
     """
     if kernels not in get_args(Kernels):
         raise ValueError(f"kernels {kernels!r} is not one of {', '.join(get_args(Kernels))}")
-    if kernels == "compiled" and not _installed():
-        raise ModuleNotFoundError("numba is not installed", name="numba")
+    if kernels == "compiled" and (trouble := _trouble()):
+        raise ModuleNotFoundError(trouble, name="numba")
     _POLICY.kernels = kernels
 
 
@@ -54,8 +56,8 @@ def path_in_use(device: torch.device | str = "cpu", channels: int = LANES) -> st
     """
     if _POLICY.kernels == "torch":
         return "relaxed cell: plain PyTorch, as was asked for"
-    if not _installed():
-        return "relaxed cell: plain PyTorch, as numba is not installed"
+    if trouble := _trouble():
+        return f"relaxed cell: plain PyTorch, as {trouble}"
     if torch.device(device).type != "cpu":
         return f"relaxed cell: plain PyTorch, as kernels are for a CPU, not for {device}"
     if channels % LANES:
@@ -74,7 +76,7 @@ def are_compiled(*tensors: Tensor) -> bool:
         and all(_plain(each) and each.dtype == first.dtype for each in tensors)
         and first.shape[-1] % LANES == 0
         and first.numel() > 0
-        and _installed()
+        and _trouble() is None
     )
 
 
@@ -82,5 +84,13 @@ def _plain(tensor: Tensor) -> bool:
     return type(tensor) in (Tensor, nn.Parameter) and tensor.device.type == "cpu"
 
 
-def _installed() -> bool:
-    return find_spec("numba") is not None
+@cache
+def _trouble() -> str | None:
+    """Why kernels cannot be compiled, if so."""
+    if find_spec("numba") is None:
+        return "numba is not installed"
+    try:
+        import_module("search_spaces.kernels.norms")
+    except ImportError as error:
+        return f"numba does not load ({error})"
+    return None

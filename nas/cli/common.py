@@ -42,7 +42,7 @@ _MARKERS = (
 SHARED_TABLES = set(SearchSettings.__struct_fields__) | set(RetrainSettings.__struct_fields__)
 NOT_KEPT = {"run_dir": None, "resume": False, "config": None, "variant": ()}
 """Settings of a command that are none of the run, with the values in their place."""
-CHANGEABLE_ON_RESUME = (*NOT_KEPT, "cache", "device", "threads", "checkpoint_minutes")
+CHANGEABLE_ON_RESUME = (*NOT_KEPT, "cache", "device", "threads", "kernels", "checkpoint_minutes")
 
 
 def parse(kind: type[Settings], command: str, arguments: Sequence[str] | None = None) -> Settings:
