@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from search_spaces.kernel_choice import choose_kernels
 from search_spaces.map_norm import Average, normalised, rectified, weighted
 
-N, PIXELS, TARGETS, SOURCES, C = 3, 10, 2, 2, 4
+N, PIXELS, TARGETS, SOURCES, C = 3, 10, 2, 2, 16
 CHANNELS = TARGETS * SOURCES * C
 LAYERS: dict[str, Callable[[], nn.Module]] = {
     "batch": lambda: nn.BatchNorm2d(CHANNELS, affine=False),
@@ -19,6 +20,15 @@ LAYERS: dict[str, Callable[[], nn.Module]] = {
     "group": lambda: nn.GroupNorm(CHANNELS // 2, CHANNELS, affine=False),
     "none": nn.Identity,
 }
+
+
+@pytest.fixture(autouse=True, params=["compiled", "torch"])
+def path(request: pytest.FixtureRequest) -> Iterator[None]:
+    if request.param == "compiled":
+        pytest.importorskip("numba", reason="kernels need numba")
+    choose_kernels(request.param)
+    yield
+    choose_kernels("auto")
 
 
 def _by_layer(layer: nn.Module, y: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from search_spaces.cell import CellSupernet
 from search_spaces.description import Normalisation
+from search_spaces.kernel_choice import choose_kernels
 
 TOOL = Path(__file__).parents[2] / "tools/plain_cell.py"
 SPECIFICATION = importlib.util.spec_from_file_location("plain_cell", TOOL)
@@ -124,6 +125,33 @@ def test_it_is_the_plain_network_at_other_settings(name: str) -> None:
     _everything(_supernet(**options), size)
 
 
+@pytest.fixture
+def _compiled() -> Iterator[None]:
+    pytest.importorskip("numba", reason="kernels need numba")
+    choose_kernels("compiled")
+    yield
+    choose_kernels("auto")
+
+
+@pytest.mark.usefixtures("_compiled")
+@pytest.mark.parametrize("normalisation", NORMALISATIONS)
+def test_kernels_compute_the_plain_network(
+    normalisation: Normalisation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also of odd sizes, in each operation, with one thread and with two."""
+    odd = normalisation == "instance"
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1 + odd)
+    nodes = 3 if normalisation == "group" else 1
+    _everything(_supernet(normalisation, 16, nodes=nodes), (67, 49) if odd else (64, 64))
+
+
+@pytest.mark.usefixtures("_compiled")
+def test_kernels_keep_less_than_half_of_what_the_plain_network_keeps() -> None:
+    supernet = _supernet(channels=16)
+    images = torch.rand(2, 2, 64, 64, dtype=torch.float64)
+    assert _kept(supernet, images) < 0.5 * _kept(plain_cell.PlainSupernet(supernet), images)
+
+
 @pytest.mark.parametrize("normalisation", NORMALISATIONS)
 def test_after_training_it_evaluates_as_the_plain_network(normalisation: Normalisation) -> None:
     supernet = _supernet(normalisation)
@@ -195,20 +223,22 @@ def test_frozen_weights_keep_fewer_tensors_for_the_backward_pass() -> None:
     supernet = _supernet()
     images = torch.rand(2, 2, 64, 64, dtype=torch.float64)
 
-    def kept() -> int:
-        storages: dict[int, int] = {}
-
-        def keep(tensor: Tensor) -> Tensor:
-            storage = tensor.untyped_storage()
-            storages[storage.data_ptr()] = storage.nbytes()
-            return tensor
-
-        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-            verdicts = supernet(images)
-        assert verdicts.requires_grad
-        return sum(storages.values())
-
-    every = kept()
+    every = _kept(supernet, images)
     for weight in supernet.weights():
         weight.requires_grad_(False)
-    assert kept() < 0.65 * every
+    assert _kept(supernet, images) < 0.65 * every
+
+
+def _kept(network: nn.Module, images: Tensor) -> int:
+    """Bytes that wait for the backward pass."""
+    storages: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        storages[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        verdicts = network(images)
+    assert verdicts.requires_grad
+    return sum(storages.values())
