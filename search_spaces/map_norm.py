@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -43,6 +44,21 @@ class JoinsSamples(Protocol):
         Args:
             samples: how many the layer is given.
         """
+
+
+@dataclass(frozen=True)
+class Within:
+    """Average over groups of so many channels and, if joined, over samples, (maps, 1, ..., C)."""
+
+    channels: int = 1
+    joined: bool = False
+
+    def __call__(self, values: Tensor) -> Tensor:
+        """The averages of the norm layer."""
+        if self.channels > 1:
+            groups = values.unflatten(-1, (-1, self.channels))
+            values = groups.mean(-1, keepdim=True).expand_as(groups).flatten(-2)
+        return values.mean(1, keepdim=True) if self.joined else values
 
 
 @dataclass(frozen=True)
@@ -102,8 +118,7 @@ class _Normalised(torch.autograd.Function):
         ctx.save_for_backward(*maps)
         ctx.given, ctx.relu = given, relu
         if are_compiled(*maps):
-            factor, shift = _standardising(given.mean, given.scale)
-            return tuple(_kernels().standardised(maps, factor, shift, relu))
+            return tuple(_kernels().standardised(maps, given.mean, given.scale, relu))
         results = _standard(maps, given.mean, given.scale)
         return tuple(y.relu_() for y in results) if relu else tuple(results)
 
@@ -112,8 +127,8 @@ class _Normalised(torch.autograd.Function):
         maps = ctx.saved_tensors
         mean, scale = ctx.given.of(maps)
         if not torch.is_grad_enabled() and are_compiled(*maps, *slopes):
-            found = _slopes_by_kernels(slopes, maps, ctx.given, scale, ctx.relu)
-            return None, None, *found[0]
+            found = _kernels().Slopes(slopes, maps, mean, scale, ctx.relu)
+            return None, None, *found.to_maps(_taken_over(ctx.given.average, found.averages, maps))
         standard = _standard(maps, mean, scale)
         if ctx.relu:
             slopes = tuple(
@@ -133,12 +148,11 @@ class _Weighted(torch.autograd.Function):
     def forward(ctx: Any, weights: Tensor, given: Statistics, *maps: Tensor) -> Tensor:
         ctx.save_for_backward(weights, *maps)
         ctx.given = given
+        if are_compiled(*maps):
+            total: Tensor = _kernels().weighted(maps, given.mean, given.scale, weights)
+            return total
         factor = weights.unsqueeze(1).unsqueeze(-1) * given.scale
         total = -(factor * given.mean).sum(0).unsqueeze(1)
-        if are_compiled(*maps):
-            total = total.sum(3).expand(*maps[0].shape[:3], -1).contiguous()
-            _kernels().add_weighted(total, maps, factor)
-            return total
         for place, (y, factors) in enumerate(zip(maps, _rows(factor), strict=True)):
             total = total.addcmul_(y, factors) if place else torch.addcmul(total, y, factors)
         return total.sum(3) if total.shape[3] > 1 else total.squeeze(3)
@@ -150,9 +164,9 @@ class _Weighted(torch.autograd.Function):
         mean, scale = ctx.given.of(maps)
         pixels = g.shape[1]
         if not torch.is_grad_enabled() and are_compiled(*maps, g):
-            factor = weights.unsqueeze(1).unsqueeze(-1) * scale
-            slopes, standard = _slopes_by_kernels([g] * len(maps), maps, ctx.given, factor)
-            return standard.sum((1, 4)) * pixels, None, *slopes
+            found = _kernels().Slopes([g] * len(maps), maps, mean, scale, relu=False)
+            averages = _taken_over(average, found.averages, maps)
+            return found.to_weights(), None, *found.to_maps(averages, weights)
         along = g.mean(1).unsqueeze(2).unsqueeze(0)
         g = g.unsqueeze(3).expand(maps[0].shape).contiguous()
         slopes = [g] * len(maps)
@@ -166,26 +180,17 @@ class _Weighted(torch.autograd.Function):
         return to_weights, None, *_combined(slopes, factor, maps, slope, shift)
 
 
-def _slopes_by_kernels(
-    slopes: Sequence[Tensor],
-    maps: Sequence[Tensor],
-    given: Statistics,
-    factor: Tensor,
-    relu: bool = False,
-) -> tuple[list[Tensor], Tensor]:
-    """Gradients of maps, and averages of slopes times standardised maps.
-
-    Args:
-        factor: of the standardised maps that the slopes are behind, times their scale.
-        relu: a ReLU is between.
-    """
-    standard = _standardising(given.mean, given.scale)
-    b = c = torch.zeros_like(factor)
-    mean, along = _kernels().averages_of_slopes(slopes, maps, *standard, relu)
-    if given.average is not None:
-        b, c = -factor * given.average(along), -factor * given.average(mean)
-    found = _kernels().gradients(slopes, maps, standard, (factor, b, c), relu)
-    return found, along
+def _taken_over(
+    average: Average | None, averages: np.ndarray, maps: Sequence[Tensor]
+) -> np.ndarray | None:
+    """Averages over pixels, (2, maps, N, R), over all that a norm layer takes together."""
+    if average is None:
+        return None
+    if isinstance(average, Within):
+        found: np.ndarray = _kernels().averaged(averages, average.channels, average.joined)
+        return found
+    values = torch.from_numpy(averages).view(-1, averages.shape[2], *maps[0].shape[2:])
+    return average(values).reshape(2, len(maps), -1, averages.shape[3]).numpy()
 
 
 def _kernels() -> ModuleType:
@@ -193,11 +198,6 @@ def _kernels() -> ModuleType:
     from search_spaces import map_norm_kernels
 
     return map_norm_kernels
-
-
-def _standardising(mean: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
-    """Factor and shift."""
-    return scale, -mean * scale
 
 
 def _statistics(layers: Sequence[nn.Module], maps: Sequence[Tensor]) -> Statistics:
@@ -235,20 +235,23 @@ def _taken_together(layer: nn.Module, samples: int, pixels: int) -> tuple[int | 
     """Of how many values there must be two or more, and what a norm layer averages over."""
     if isinstance(layer, nn.GroupNorm):
         channels = layer.num_channels // layer.num_groups
-        return samples * channels * pixels, _over_groups(channels)
+        return samples * channels * pixels, Within(channels)
     if isinstance(layer, JoinsSamples):
         joined, average = layer.joined(samples)
         return joined * pixels, average
     if isinstance(layer, nn.BatchNorm2d):
-        return samples * pixels, _over_batch
-    return pixels, _over_nothing
+        return samples * pixels, Within(joined=True)
+    return pixels, Within()
 
 
 def _moments(maps: Sequence[Tensor], average: Average, eps: float) -> tuple[Tensor, Tensor]:
-    if not any(y.requires_grad for y in maps) and are_compiled(*maps):
-        sums = _kernels().averages(maps)
-    else:
-        sums = torch.cat([_averages(maps), _averages_of_products(maps, maps)])
+    apart = not any(y.requires_grad for y in maps)
+    if apart and isinstance(average, Within) and are_compiled(*maps):
+        found: tuple[Tensor, Tensor] = _kernels().statistics(
+            maps, average.channels, average.joined, eps
+        )
+        return found
+    sums = torch.cat([_averages(maps), _averages_of_products(maps, maps)])
     mean, square = average(sums).chunk(2)
     return mean, torch.rsqrt((square - mean * mean).clamp_min(0) + eps)
 
@@ -289,22 +292,6 @@ def _standard(maps: Sequence[Tensor], mean: Tensor, scale: Tensor) -> list[Tenso
 def _rows(values: Tensor) -> Tensor:
     """(maps, N, ..., C) to (maps, N, 1, ..., C), which are broadcast along the pixels."""
     return values.unsqueeze(2)
-
-
-def _over_nothing(values: Tensor) -> Tensor:
-    return values
-
-
-def _over_batch(values: Tensor) -> Tensor:
-    return values.mean(1, keepdim=True)
-
-
-def _over_groups(channels: int) -> Average:
-    def average(values: Tensor) -> Tensor:
-        groups = values.unflatten(-1, (-1, channels))
-        return groups.mean(-1, keepdim=True).expand_as(groups).flatten(-2)
-
-    return average
 
 
 @torch.no_grad()

@@ -1,6 +1,7 @@
 """What norm layers do with maps (N, pixels, ..., C), by kernels.
 
-Factors and shifts, which standardise maps, and other coefficients are (maps, N, ..., C).
+Means and scales, by which maps are standardised, are (maps, N or 1, ..., C). In here they and other
+coefficients are arrays (maps, N or 1, R), R numbers of all edges beside each other.
 """
 
 from __future__ import annotations
@@ -15,93 +16,147 @@ from search_spaces.kernels import norms
 from search_spaces.kernels.norms import Edges
 
 
-def averages(maps: Sequence[Tensor]) -> Tensor:
-    """Averages over pixels of maps, then of their squares, (2 * maps, N, ..., C)."""
-    sums = [torch.from_numpy(norms.moments(_rows(y), torch.get_num_threads())) for y in maps]
-    both = torch.stack(sums, dim=1).flatten(0, 1) / maps[0].shape[1]
-    return both.view(len(both), len(maps[0]), *maps[0].shape[2:])
+def statistics(
+    maps: Sequence[Tensor], channels: int, joined: bool, eps: float
+) -> tuple[Tensor, Tensor]:
+    """Mean and scale over pixels, groups of so many channels and, if joined, samples."""
+    threads = torch.get_num_threads()
+    sums = np.stack([norms.moments(_rows(y), threads) for y in maps], axis=1)
+    mean, square = averaged(sums / maps[0].shape[1], channels, joined)
+    scale = 1 / np.sqrt(np.maximum(square - mean * mean, 0) + eps)
+    shape = (*mean.shape[:2], *maps[0].shape[2:])
+    return torch.from_numpy(mean.reshape(shape)), torch.from_numpy(scale.reshape(shape))
 
 
-def standardised(maps: Sequence[Tensor], factor: Tensor, shift: Tensor, relu: bool) -> list[Tensor]:
-    """factor y + shift of each map, or the ReLU of that."""
+def averaged(values: np.ndarray, channels: int, joined: bool) -> np.ndarray:
+    """(..., N, R) averaged over groups of channels and, if joined, over samples (..., 1, R)."""
+    if channels > 1:
+        groups = values.reshape(*values.shape[:-1], -1, channels)
+        values = np.repeat(np.add.reduce(groups, axis=-1) / channels, channels, axis=-1)
+    if joined:
+        values = np.add.reduce(values, axis=-2, keepdims=True) / values.shape[-2]
+    return values
+
+
+def standardised(maps: Sequence[Tensor], mean: Tensor, scale: Tensor, relu: bool) -> list[Tensor]:
+    """scale (y - mean) of each map, or the ReLU of that."""
+    factor, shift = _standardising(mean, scale)
     results = []
-    for y, *rows in zip(maps, _flat(factor, maps), _flat(shift, maps), strict=True):
+    for y, *rows in zip(maps, _whole(factor, maps), _whole(shift, maps), strict=True):
         out = torch.empty_like(y, memory_format=torch.contiguous_format)
         norms.standardised(_rows(y), *rows, _rows(out), relu, torch.get_num_threads())
         results.append(out)
     return results
 
 
-def averages_of_slopes(
-    slopes: Sequence[Tensor], maps: Sequence[Tensor], factor: Tensor, shift: Tensor, relu: bool
-) -> Tensor:
-    """Averages over pixels of slopes and of their products with standardised maps.
-
-    (2, maps, N, ..., C); slopes are as in `gradients`.
-    """
-    threads = torch.get_num_threads()
-    sums = []
-    rows = zip(slopes, maps, _flat(factor, maps), _flat(shift, maps), strict=True)
-    for g, y, *standard in rows:
-        two = norms.sums_of_slopes(_rows(g), _rows(y), *standard, _edges(g, y), relu, threads)
-        sums.append(torch.from_numpy(two))
-    both = torch.stack(sums, dim=1) / maps[0].shape[1]
-    return both.view(2, len(maps), len(maps[0]), *maps[0].shape[2:])
+def weighted(maps: Sequence[Tensor], mean: Tensor, scale: Tensor, weights: Tensor) -> Tensor:
+    """Sum over maps and sources of weights (maps, targets, sources) times standardised maps."""
+    own, shift = _standardising(mean, scale)
+    each = _per_channel(weights, maps[0])
+    n, pixels, targets, sources, channels = maps[0].shape
+    constant = (each * shift).sum(0).reshape(-1, 1, targets, sources, channels).sum(3)
+    total = torch.from_numpy(constant).expand(n, pixels, targets, channels).contiguous()
+    edges = Edges(targets, sources, channels)
+    for y, rows in zip(maps, _whole(each * own, maps), strict=True):
+        norms.add_weighted(_rows(y), rows, _rows(total), edges, torch.get_num_threads())
+    return total
 
 
-def gradients(
-    slopes: Sequence[Tensor],
-    maps: Sequence[Tensor],
-    standard: tuple[Tensor, Tensor],
-    coefficients: tuple[Tensor, Tensor, Tensor],
-    relu: bool,
-) -> list[Tensor]:
-    """a slope + b standardised map + c for each map.
+class Slopes:
+    """Gradients of standardised maps.
 
     Args:
         slopes: (N, pixels, ..., C) as the maps, or (N, pixels, targets, C) for maps of several
             sources, (N, pixels, targets, sources, C).
-        standard: factor and shift.
-        coefficients: a, b and c.
+        maps: (N, pixels, ..., C).
+        mean, scale: by which they are standardised.
         relu: the slopes are behind a ReLU of the standardised maps.
+
+    Attributes:
+        averages: over pixels, of slopes and of their products with standardised maps,
+            (2, maps, N, R).
     """
-    (factor, shift), (a, b, c) = standard, coefficients
-    rows = [_flat(each, maps) for each in (factor, shift, a, b * factor, b * shift + c)]
-    results = []
-    for g, y, gate, offset, *each in zip(slopes, maps, *rows, strict=True):
-        out = torch.empty_like(y, memory_format=torch.contiguous_format)
-        norms.combined(
-            _rows(g),
-            _rows(y),
-            (gate, offset) if relu else None,
-            (each[0], each[1], each[2]),
-            _rows(out),
-            _edges(g, y),
-            torch.get_num_threads(),
-        )
-        results.append(out)
-    return results
+
+    def __init__(
+        self,
+        slopes: Sequence[Tensor],
+        maps: Sequence[Tensor],
+        mean: Tensor,
+        scale: Tensor,
+        relu: bool,
+    ) -> None:
+        self.maps, self.relu = maps, relu
+        self.pairs = [(_rows(g), _rows(y)) for g, y in zip(slopes, maps, strict=True)]
+        self.edges = _edges(slopes[0], maps[0])
+        self.threads = torch.get_num_threads()
+        self.standard = _standardising(mean, scale)
+        rows = zip(self.pairs, *(_whole(each, maps) for each in self.standard), strict=True)
+        sums = [
+            norms.sums_of_slopes(*pair, *own, self.edges, relu, self.threads) for pair, *own in rows
+        ]
+        self.averages = np.stack(sums, axis=1) / maps[0].shape[1]
+
+    def to_weights(self) -> Tensor:
+        """Gradient of weights, (maps, targets, sources)."""
+        along = self.averages[1].sum(1).reshape(len(self.maps), *self.edges)
+        return torch.from_numpy(along.sum(-1) * self.maps[0].shape[1])
+
+    def to_maps(self, averages: np.ndarray | None, weights: Tensor | None = None) -> list[Tensor]:
+        """Gradients of the maps.
+
+        Args:
+            averages: those of this object, over all that the norm layer takes together; None if
+                mean and scale do not depend on the maps.
+            weights: (maps, targets, sources) of the standardised maps, by default 1.
+        """
+        factor, shift = self.standard
+        a = factor if weights is None else factor * _per_channel(weights, self.maps[0])
+        b = c = np.zeros_like(a)
+        if averages is not None:
+            slope = -a * averages[1]
+            b, c = slope * factor, slope * shift - a * averages[0]
+        results = []
+        rows = [_whole(each, self.maps) for each in (factor, shift, a, b, c)]
+        for (g, y), like, *gate, one, two, three in zip(self.pairs, self.maps, *rows, strict=True):
+            out = torch.empty_like(like, memory_format=torch.contiguous_format)
+            gated = (gate[0], gate[1]) if self.relu else None
+            given = (one, two, three), _rows(out), self.edges, self.threads
+            norms.combined(g, y, gated, *given)
+            results.append(out)
+        return results
 
 
-def add_weighted(total: Tensor, maps: Sequence[Tensor], factor: Tensor) -> None:
-    """Add to total (N, pixels, targets, C) the sums over sources of factor times each map."""
-    for y, rows in zip(maps, _flat(factor, maps), strict=True):
-        threads = torch.get_num_threads()
-        norms.add_weighted(_rows(y), rows, _rows(total), _edges(total, y), threads)
+def _standardising(mean: Tensor, scale: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Factor and shift: factor y + shift is standardised."""
+    factor = _array(scale).reshape(*scale.shape[:2], -1)
+    return factor, -_array(mean).reshape(factor.shape) * factor
+
+
+def _per_channel(weights: Tensor, like: Tensor) -> np.ndarray:
+    """(maps, targets, sources) to (maps, 1, R)."""
+    each = _array(weights).reshape(len(weights), 1, -1)
+    return np.repeat(each, like.shape[-1], axis=-1)
+
+
+def _whole(values: np.ndarray, maps: Sequence[Tensor]) -> list[np.ndarray]:
+    """For each map an array (N, R)."""
+    samples = maps[0].shape[0]
+    if values.shape[1] != samples:
+        values = np.repeat(values, samples, axis=1)
+    return list(np.ascontiguousarray(values))
 
 
 def _edges(slope: Tensor, y: Tensor) -> Edges:
     if slope.dim() == y.dim():
-        return Edges(slope[0, 0, ..., 0].numel(), 1, slope.shape[-1])
+        return Edges(y.shape[2:-1].numel(), 1, y.shape[-1])
     return Edges(*y.shape[2:])
 
 
 def _rows(y: Tensor) -> np.ndarray:
-    array: np.ndarray = y.detach().contiguous().flatten(2).numpy()
+    return _array(y).reshape(*y.shape[:2], -1)
+
+
+def _array(values: Tensor) -> np.ndarray:
+    values = values.detach()
+    array: np.ndarray = (values if values.is_contiguous() else values.contiguous()).numpy()
     return array
-
-
-def _flat(values: Tensor, maps: Sequence[Tensor]) -> list[np.ndarray]:
-    """(maps, N or 1, ..., C or 1) as an array (N, R) for each map."""
-    whole = values.expand(len(maps), len(maps[0]), *maps[0].shape[2:])
-    return list(whole.detach().contiguous().flatten(2).numpy())

@@ -77,7 +77,7 @@ def _within(x: Tensor, targets: int, form: tuple[int, int], weight: Tensor) -> T
 def _convolve(x: Tensor, targets: int, form: tuple[int, int], weight: Tensor, y: Tensor) -> None:
     seen, stride, dilation = _seen(x, form)
     shape = Form(weight.shape[2], stride, dilation)
-    maps, taps = _array(seen.flatten(3)), _taps(weight, targets)
+    maps, taps = _sources(seen), _taps(weight, targets)
     depthwise.convolve(maps, taps, _of_targets(y, targets), shape, torch.get_num_threads())
 
 
@@ -91,7 +91,7 @@ def _add_input_gradient(
     depthwise.add_input_gradient(
         _of_targets(slope, targets),
         _taps(weight, targets),
-        _array(given.flatten(3)),
+        _sources(given),
         shape,
         torch.get_num_threads(),
     )
@@ -104,19 +104,19 @@ def _weight_gradient(
 ) -> Tensor:
     seen, stride, dilation = _seen(x, form)
     shape = Form(weight.shape[2], stride, dilation)
-    maps, slopes = _array(seen.flatten(3)), _of_targets(slope, targets)
+    maps, slopes = _sources(seen), _of_targets(slope, targets)
     taps = depthwise.weight_gradient(maps, slopes, shape, torch.get_num_threads())
     return torch.from_numpy(taps).flatten(2).permute(2, 0, 1).reshape(weight.shape)
 
 
 def _multiply(x: Tensor, weight: Tensor, y: Tensor) -> None:
     """y (..., edges, out) from x (..., edges, in) and weights (edges, in, out)."""
-    maps, results = (_array(each.flatten(0, 2)) for each in (x, y))
+    maps, results = (_pixels(each) for each in (x, y))
     products.multiplied(maps, _array(weight), results, torch.get_num_threads())
 
 
 def _correlate(x: Tensor, slope: Tensor) -> Tensor:
-    maps, slopes = (_array(each.flatten(0, 2)) for each in (x, slope))
+    maps, slopes = (_pixels(each) for each in (x, slope))
     return torch.from_numpy(products.weight_gradient(maps, slopes, torch.get_num_threads()))
 
 
@@ -128,9 +128,20 @@ def _taps(weight: Tensor, targets: int) -> np.ndarray:
 
 def _of_targets(y: Tensor, targets: int) -> np.ndarray:
     """(N, H, W, edges, C) to (N, H, W, targets, sources * C)."""
-    return _array(y.unflatten(3, (targets, -1)).flatten(4))
+    return _array(y).reshape(*y.shape[:3], targets, -1)
+
+
+def _sources(x: Tensor) -> np.ndarray:
+    """(N, H, W, sources, C) to (N, H, W, sources * C)."""
+    return _array(x).reshape(*x.shape[:3], -1)
+
+
+def _pixels(y: Tensor) -> np.ndarray:
+    """(N, H, W, edges, C) to (N * H * W, edges, C)."""
+    return _array(y).reshape(-1, *y.shape[3:])
 
 
 def _array(tensor: Tensor) -> np.ndarray:
-    array: np.ndarray = tensor.detach().contiguous().numpy()
+    tensor = tensor.detach()
+    array: np.ndarray = (tensor if tensor.is_contiguous() else tensor.contiguous()).numpy()
     return array

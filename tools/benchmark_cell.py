@@ -2,9 +2,11 @@
 
     python tools/benchmark_cell.py --sizes 64 128 --normalisations group batch --repeats 5
 
-Both run in turns on one thread, with the same weights. For each pass: the process time of the plain
-network and of the stages in milliseconds (medians), and their ratio; the operations that each
-dispatches; and the largest sum of tensors that each holds at a time, beyond its weights, in MB.
+All run in turns on one thread, with the same weights. For each pass: the process time of the plain
+network, of the stages in plain torch, and of the stages by compiled kernels where numba is there, in
+milliseconds (medians), and how many times the first is each of the others; the operations of torch
+that each dispatches, which kernels are not; and the largest sum of tensors that each holds at a
+time, beyond its weights, in MB.
 
 Passes: forward (no gradients); all (gradients of weights and architecture parameters, as in the
 discriminator's step); alpha (weights frozen, as in finite differences); input (weights and
@@ -16,6 +18,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from statistics import median
 from typing import Any
 
@@ -26,6 +29,7 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from search_spaces.cell import CellSupernet
+from search_spaces.kernel_choice import Kernels, choose_kernels
 
 Pass = Callable[[], None]
 
@@ -59,7 +63,10 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    print("normalisation size pass: plain ms, stages ms, ratio | operations | MB")
+    paths: list[Kernels] = ["torch"]
+    if find_spec("numba") is not None:
+        paths.append("compiled")
+    print(f"normalisation size pass: ms of plain, {', '.join(paths)}; ratios | operations | MB")
     for normalisation in options.normalisations:
         for size in options.sizes:
             torch.manual_seed(0)
@@ -69,15 +76,26 @@ def main() -> None:
             images = torch.rand(options.batch, 4, size, size)
             plain_passes = passes(PlainSupernet(stages), images)
             for name, each in passes(stages, images).items():
-                both = (plain_passes[name], each)
-                old, new = milliseconds(both, options.repeats)
-                operations = " ".join(str(count(one)) for one in both)
-                memory = " ".join(f"{megabytes(one):.0f}" for one in both)
+                every = [plain_passes[name], *(by(path, each) for path in paths)]
+                times = milliseconds(every, options.repeats)
+                ratios = " ".join(f"{times[0] / spent:.2f}" for spent in times[1:])
+                operations = " ".join(str(count(one)) for one in every)
+                memory = " ".join(f"{megabytes(one):.0f}" for one in every)
+                spent = " ".join(f"{each:.0f}" for each in times)
                 print(
-                    f"{normalisation} {size} {name}: {old:.0f} {new:.0f} {old / new:.2f}"
-                    f" | {operations} | {memory}",
+                    f"{normalisation} {size} {name}: {spent}; {ratios} | {operations} | {memory}",
                     flush=True,
                 )
+
+
+def by(path: Kernels, one: Pass) -> Pass:
+    """The pass on a path."""
+
+    def run() -> None:
+        choose_kernels(path)
+        one()
+
+    return run
 
 
 def passes(network: CellSupernet | PlainSupernet, images: Tensor) -> dict[str, Pass]:
@@ -105,11 +123,11 @@ def slopes(network: nn.Module, images: Tensor, inputs: Sequence[Tensor]) -> None
     torch.autograd.grad(network(images).sum(), inputs)
 
 
-def milliseconds(both: Sequence[Pass], repeats: int) -> list[float]:
+def milliseconds(every: Sequence[Pass], repeats: int) -> list[float]:
     """Median process time of each, taken in turns, after a first round."""
-    times: list[list[float]] = [[] for _ in both]
+    times: list[list[float]] = [[] for _ in every]
     for _ in range(repeats + 1):
-        for each, spent in zip(both, times, strict=True):
+        for each, spent in zip(every, times, strict=True):
             started = time.process_time()
             each()
             spent.append(1e3 * (time.process_time() - started))
