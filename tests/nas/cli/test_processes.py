@@ -81,6 +81,13 @@ def test_synchronised_batch_statistics_are_those_of_one_process(tmp_path: Path) 
     assert "A deviation" in (apart.path / "notes.txt").read_text()
 
 
+def test_synchronised_batch_statistics_reach_the_relaxed_cells(tmp_path: Path) -> None:
+    command = [*SEARCH, "--epochs", "2", "--batch-size", "5", "--normalisation", "batch"]
+    one = train(command, tmp_path / "1", 1)
+    both = train([*command, "--batch-statistics", "synchronised"], tmp_path / "2", 2)
+    assert_equal_metrics(one, both, 5e-3)
+
+
 def test_a_stopped_run_goes_on_with_any_number_of_processes(tmp_path: Path) -> None:
     """Bit for bit with the same number; torchrun hands the signal on."""
     command = [*RETRAIN, "--backbone", "fcn32s?width=2", "--discriminator", "none"]
