@@ -161,6 +161,22 @@ def summed(tensors: Sequence[Tensor]) -> list[Tensor]:
     return [found[index] for index in range(len(tensors))]
 
 
+def of_first(tensor: Tensor) -> Tensor:
+    """The first rank's tensor, on all of them; with one process the tensor. Without gradient.
+
+    Raises:
+        TrainingError: a rank does not answer.
+    """
+    if count() == 1:
+        return tensor
+    from torch import distributed
+
+    found = tensor.detach().clone()
+    with _others_answer():
+        distributed.broadcast(found, src=0)
+    return found
+
+
 def largest(*values: int) -> tuple[int, ...]:
     """Of each value the largest of all ranks; with one process the values.
 

@@ -92,7 +92,16 @@ def run(
     theta, phi, alphas = list(network.parameters()), supernet.weights(), supernet.alphas()
     engine = Bilevel(
         [
-            Player("s", theta, game.segmenter_loss, SGD(theta, 0.05, 0.9), unrolled, product, 0.7),
+            Player(
+                "s",
+                theta,
+                game.segmenter_loss,
+                SGD(theta, 0.05, 0.9),
+                unrolled,
+                product,
+                0.7,
+                game.shown,
+            ),
             Player("d", phi, game.discriminator_loss, SGD(phi, 0.05, 0.9), unrolled, product, 0.7),
         ],
         [

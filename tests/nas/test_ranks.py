@@ -22,6 +22,7 @@ from nas.ranks import (
     is_first,
     largest,
     number,
+    of_first,
     refuse_differences,
     together,
 )
@@ -74,7 +75,7 @@ def test_processes_take_the_steps_of_one(
 
 TALK = """
 import json, sys, warnings
-from nas.ranks import agreed, gathered, largest, number, summed, together
+from nas.ranks import agreed, gathered, largest, number, of_first, summed, together
 
 def talk():
     import torch
@@ -87,6 +88,7 @@ def talk():
         gathered(number()),
         largest(number(), 7 - number()),
         [tensor.tolist() for tensor in summed(tensors)],
+        [of_first(tensors[0]).tolist(), tensors[0].tolist()],
     ]
     with open(f"{sys.argv[1]}{number()}", "w") as stream:
         json.dump(found, stream)
@@ -103,7 +105,8 @@ def test_what_processes_tell_each_other(tmp_path: Path) -> None:
     assert [words for _, *words in ends[1:]] == [["", ""]] * 2
     for rank in range(3):
         found = json.loads((tmp_path / f"found{rank}").read_text())
-        assert found == [{"path": 5}, [0, 1, 2], [2, 7], [[3, 3], 3, [[3], [3]]]]
+        assert found[:4] == [{"path": 5}, [0, 1, 2], [2, 7], [[3, 3], 3, [[3], [3]]]]
+        assert found[4] == [[1, 0], [1, rank]]
 
 
 def test_one_process_has_nothing_to_share(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,6 +120,7 @@ def test_one_process_has_nothing_to_share(monkeypatch: pytest.MonkeyPatch) -> No
     assert largest(3, 1) == (3, 1)
     assert agreed(values) is values
     assert gathered(values) == [values]
+    assert of_first(values[0]) is values[0]
     refuse_differences({"weights": values})
     done: list[int] = []
     together(lambda: done.append(1))()
