@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from torch import nn
-from torch.optim import SGD, Adam, Optimizer
+from torch.optim import Optimizer
 
 from nas.bilevel import UnrolledStep
+from nas.prompt_optimizers import SGD, Adam
 from nas.settings import ArchitectureSettings, TrainingSettings
 
 
