@@ -18,7 +18,7 @@ at softness alone has by_softness = 1 and by_shape = 0, one that looks at shape 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from nas.cues import Cue
 from nas.data.batches import Batch
 from nas.games.adversarial import Pressure, Side
-from nas.gradients import gradient, norm
+from nas.gradients import filled, norm
 from nas.losses.adversarial import AdversarialLoss
 from nas.softness import with_softness_of
 from nas.traceless import frozen, without_trace
@@ -55,14 +55,14 @@ class Game(Protocol):
     def judge(self, maps: Tensor, batch: Batch, of: Side) -> Tensor:
         """Verdicts on maps of one side of the batch."""
 
+    def shown(self, batch: Batch) -> Batch:
+        """The batch with the segmenter's logits, as far as its losses ask for them."""
+
     def images_of(self, batch: Batch, side: Side) -> Tensor:
         """The images (N, C, H, W) of one side."""
 
-    def fooling_loss(self, batch: Batch) -> Tensor:
-        """The adversarial term of the segmenter's loss, without its weight."""
-
     def segmentation_loss(self, batch: Batch) -> Tensor:
-        """The other term of the segmenter's loss."""
+        """The term of the segmenter's loss that is not adversarial."""
 
 
 @dataclass(frozen=True)
@@ -214,20 +214,41 @@ class _Look:
 
     @classmethod
     def at(cls, game: Game, batch: Batch) -> _Look:
-        weights = [weight for weight in game.segmenter.parameters() if weight.requires_grad]
-        terms = game.fooling_loss, game.segmentation_loss
-        adversarial, segmentation = (float(norm(gradient(f(batch), weights))) for f in terms)
+        shown = game.shown(batch)
+        real, fake = game.contestants(shown)
+        on_fake = game.judge(fake, shown, "fake")
+        terms = game.adversarial.fooling(on_fake), game.segmentation_loss(shown)
+        adversarial, segmentation = _slopes_of_segmenter(game.segmenter, terms)
         with torch.no_grad():
-            real, fake = game.contestants(batch)
-            probabilities = game.segmenter(game.images_of(batch, "fake")).softmax(dim=1)
+            real, fake = real.detach(), fake.detach()
             verdicts = (
-                game.judge(real, batch, "real").flatten(),
-                game.judge(fake, batch, "fake").flatten(),
-                game.judge(with_softness_of(real, fake), batch, "real").flatten(),
-                game.judge(with_softness_of(fake, real), batch, "fake").flatten(),
+                game.judge(real, shown, "real").flatten(),
+                on_fake.detach().flatten(),
+                game.judge(with_softness_of(real, fake), shown, "real").flatten(),
+                game.judge(with_softness_of(fake, real), shown, "fake").flatten(),
             )
+            probabilities = _fake_logits(game, shown).softmax(dim=1)
             seen = correlations(fake, game.cue.prediction(probabilities))
         return cls(verdicts, (adversarial, segmentation), seen)
+
+
+def _slopes_of_segmenter(segmenter: nn.Module, terms: Sequence[Tensor]) -> list[float]:
+    """Norm of the gradient of each term, all of the same pass, over the segmenter's weights."""
+    weights = [weight for weight in segmenter.parameters() if weight.requires_grad]
+
+    def slopes(term: Tensor) -> Sequence[Tensor | None]:
+        if not (weights and term.requires_grad):
+            return [None for _ in weights]
+        return torch.autograd.grad(term, weights, retain_graph=True, allow_unused=True)
+
+    return [float(norm(filled(slopes(term), weights))) for term in terms]
+
+
+def _fake_logits(game: Game, shown: Batch) -> Tensor:
+    """The segmenter's for the images of the fake side."""
+    images = game.images_of(shown, "fake")
+    known = shown.logits if images is shown.images else shown.unlabelled_logits
+    return game.segmenter(images) if known is None else known.detach()
 
 
 def correlations(shown: Tensor, probabilities: Tensor) -> Tensor:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 
 import numpy as np
 import torch
@@ -13,19 +14,34 @@ from nas.games.segmentation import Criterion
 from nas.metrics.semantic import Counts, Scores, confusion_matrices, score
 from nas.modes import modes_kept
 
+EVALUATED_TOGETHER = 4
+"""Images that a segmenter is given at a time, to be scored."""
+
 
 @torch.no_grad()
-def predictions(
-    segmenter: nn.Module, samples: Samples, ids: Sequence[str] | None = None, batch_size: int = 4
-) -> Iterator[tuple[Batch, Tensor]]:
-    """Batches in order with the predicted classes (N, H, W); the segmenter in evaluation mode."""
-    training = segmenter.training
-    segmenter.eval()
-    try:
+def answers(
+    segmenter: nn.Module,
+    samples: Samples,
+    ids: Sequence[str] | None = None,
+    batch_size: int = EVALUATED_TOGETHER,
+) -> Generator[tuple[Batch, Tensor]]:
+    """Batches in order with the logits (N, K, H, W); the segmenter in evaluation mode."""
+    with modes_kept(segmenter):
+        segmenter.eval()
         for batch in in_order(samples, batch_size, ids):
-            yield batch, segmenter(batch.images).argmax(dim=1)
-    finally:
-        segmenter.train(training)
+            yield batch, segmenter(batch.images)
+
+
+def predictions(
+    segmenter: nn.Module,
+    samples: Samples,
+    ids: Sequence[str] | None = None,
+    batch_size: int = EVALUATED_TOGETHER,
+) -> Iterator[tuple[Batch, Tensor]]:
+    """As `answers`, with the predicted classes (N, H, W)."""
+    with closing(answers(segmenter, samples, ids, batch_size)) as found:
+        for batch, logits in found:
+            yield batch, logits.argmax(dim=1)
 
 
 def case_confusions(
@@ -37,10 +53,13 @@ def case_confusions(
     reads it, leaves out what is beyond it too.
     """
     parts = [
-        confusion_matrices(found.cpu().numpy(), batch.labels.cpu().numpy(), classes)
-        for batch, found in predictions(segmenter, samples, ids)
+        _confusions(batch, found, classes) for batch, found in predictions(segmenter, samples, ids)
     ]
     return np.concatenate(parts)
+
+
+def _confusions(batch: Batch, found: Tensor, classes: int) -> Counts:
+    return confusion_matrices(found.cpu().numpy(), batch.labels.cpu().numpy(), classes)
 
 
 def score_segmenter(
@@ -54,24 +73,6 @@ def score_segmenter(
 
 
 @torch.no_grad()
-def validation_loss(
-    segmenter: nn.Module,
-    criterion: Criterion,
-    samples: Samples,
-    ids: Sequence[str] | None = None,
-) -> float:
-    """Mean of a segmentation loss over samples, with the segmenter in evaluation mode.
-
-    Its terms that look at weights or triplets, which only training batches have, see none.
-    """
-    total = 0.0
-    with modes_kept(segmenter):
-        segmenter.eval()
-        for batch in in_order(samples, 4, ids):
-            total += len(batch.ids) * criterion(segmenter(batch.images), batch).item()
-    return total / (len(samples) if ids is None else len(ids))
-
-
 def validate(
     segmenter: nn.Module,
     criterion: Criterion,
@@ -79,10 +80,21 @@ def validate(
     classes: Sequence[str],
     ids: Sequence[str] | None = None,
 ) -> dict[str, float]:
-    """What training watches: ``mean_iou`` and ``foreground_iou``, pooled, and ``val_loss``."""
-    scores = score_segmenter(segmenter, samples, classes, ids)
+    """What training watches, from one pass over samples in evaluation mode.
+
+    Returns:
+        ``mean_iou`` and ``foreground_iou``, pooled over all pixels, and ``val_loss``, the mean of
+        the criterion over images. Its terms that look at weights or triplets, which only training
+        batches have, see none.
+    """
+    parts, losses = [], []
+    for batch, logits in answers(segmenter, samples, ids):
+        parts.append(_confusions(batch, logits.argmax(dim=1), len(classes)))
+        losses.append((len(batch.ids), criterion(logits, batch)))
+    scores = score(np.concatenate(parts), classes)
+    total = sum(images * loss.item() for images, loss in losses)
     return {
         "mean_iou": scores.pooled.iou.mean or 0.0,
         "foreground_iou": scores.pooled.iou.mean_foreground or 0.0,
-        "val_loss": validation_loss(segmenter, criterion, samples, ids),
+        "val_loss": total / sum(images for images, _ in losses),
     }

@@ -19,6 +19,7 @@ from nas.cues import Cue, new_cue
 from nas.data.batches import Batch
 from nas.faults import faults
 from nas.games.adversarial import Pressure
+from nas.games.annotated import AnnotatedAgainstUnannotated
 from nas.games.nelson_as_coded import NelsonAsCoded
 from nas.games.truth_prediction import TruthAgainstPrediction
 from nas.health import (
@@ -92,6 +93,9 @@ class Duel:
     def images_of(self, batch: Batch, side: str) -> Tensor:
         unlabelled = side == "fake" and batch.unlabelled is not None
         return batch.unlabelled if unlabelled else batch.images
+
+    def shown(self, batch: Batch) -> Batch:
+        return batch
 
     def fooling_loss(self, batch: Batch) -> Tensor:
         return self.adversarial.fooling(self.judge(self.contestants(batch)[1], batch, "fake"))
@@ -175,6 +179,35 @@ def test_gradients_are_those_of_a_central_difference() -> None:
     assert health.segmenter_gradient == pytest.approx(adversarial, rel=1e-4)
     assert health.segmentation_gradient == pytest.approx(segmentation, rel=1e-4)
     assert health.gradient_ratio == pytest.approx(adversarial / segmentation, rel=1e-4)
+
+
+def test_a_batch_takes_one_pass_of_the_segmenter_and_one_for_each_kind_of_map() -> None:
+    """Real, fake, and both shapes with the softness of the other; as many numbers as before."""
+    segmenter, discriminator = Copyist(0.7), Measuring(area, BORDER)
+    passes = {segmenter: 0, discriminator: 0}
+
+    def count(module: nn.Module, *rest: object) -> None:
+        passes[module] += 1
+
+    for network in passes:
+        network.register_forward_hook(count)
+    shown = TruthAgainstPrediction(segmenter, discriminator, 2, Pressure(0.01))
+    health = examine(shown, MOSTLY_LARGER_TRUTHS)
+    batches = len(MOSTLY_LARGER_TRUTHS)
+    assert list(passes.values()) == [batches, 4 * batches]
+    assert health == examine(Duel(segmenter, discriminator), MOSTLY_LARGER_TRUTHS)
+
+
+def test_images_of_the_fake_side_are_passed_once_too() -> None:
+    batch = batch_of([BIG, SMALL], [BIG, SMALL])
+    other = batch._replace(unlabelled=1 - batch.images)
+    segmenter, discriminator = Copyist(0.7), Measuring(area, BORDER)
+    passes = []
+    segmenter.register_forward_hook(lambda *each: passes.append(1))
+    game = AnnotatedAgainstUnannotated(segmenter, discriminator, 2, Pressure(0.01))
+    health = examine(game, [other])
+    assert len(passes) == 2
+    assert health.shown_classes == (0, 1)
 
 
 def test_a_discriminator_that_looks_at_softness_alone_is_named() -> None:

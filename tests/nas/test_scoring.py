@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from nas.data.batches import Batch, Samples
 from nas.data.cases import UNKNOWN
 from nas.preparation import Data
-from nas.scoring import case_confusions, predictions, score_segmenter, validate, validation_loss
+from nas.scoring import case_confusions, predictions, score_segmenter, validate
 
 CPU = torch.device("cpu")
 
@@ -64,6 +64,12 @@ def test_the_mode_comes_back_when_the_reader_leaves_early(samples: Samples) -> N
     assert segmenter.training
 
 
+def test_parts_of_a_network_keep_a_mode_of_their_own(samples: Samples) -> None:
+    resting = nn.Sequential(Threshold(), nn.BatchNorm2d(2).eval())
+    list(predictions(resting, samples))
+    assert [module.training for module in resting] == [True, False]
+
+
 def test_confusions_count_every_pixel_of_each_case(samples: Samples) -> None:
     perfect, empty = (case_confusions(net, samples, 2) for net in (Threshold(), Nothing()))
     discs = torch.stack([samples.batch([name]).labels[0] for name in samples.ids]).sum((1, 2))
@@ -103,20 +109,21 @@ def test_scores_of_some_cases(samples: Samples) -> None:
     assert score_segmenter(Threshold(), samples, ("background", "disc")).pooled.iou.mean == 1
 
 
-def test_validation_loss_is_the_mean_over_images_in_evaluation_mode(samples: Samples) -> None:
+def test_validation_is_one_pass_in_evaluation_mode(samples: Samples) -> None:
+    """The loss is the mean over images, each asked for once, though batches differ in size."""
     segmenter = Threshold().train()
 
     def criterion(logits: Tensor, batch: Batch) -> Tensor:
         assert not logits.requires_grad
+        assert torch.equal(logits, Threshold()(batch.images))
         return batch.labels.float().mean()
 
-    batches = [samples.batch([name]).labels.float().mean().item() for name in samples.ids]
-    found = validation_loss(segmenter, criterion, samples)
-    assert found == pytest.approx(sum(batches) / len(batches))
+    shares = [samples.batch([name]).labels.float().mean().item() for name in samples.ids]
+    found = validate(segmenter, criterion, samples, "ab")
+    assert found == {"mean_iou": 1, "foreground_iou": 1, "val_loss": pytest.approx(sum(shares) / 5)}
     assert segmenter.training and segmenter.modes == [False] * 2
-    some = samples.ids[1:3]
-    found = validation_loss(segmenter, criterion, samples, some)
-    assert found == pytest.approx(sum(batches[1:3]) / 2)
+    some = validate(segmenter, criterion, samples, "ab", samples.ids[1:3])
+    assert some["val_loss"] == pytest.approx(sum(shares[1:3]) / 2)
 
 
 def test_training_watches_pooled_scores_and_the_loss(samples: Samples) -> None:
