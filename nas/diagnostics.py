@@ -2,19 +2,61 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Generic
 
-from nas.bilevel import Batch, Bilevel, Group
-from nas.gradients import cosine
-from nas.products import exact, finite_difference
+from torch import Tensor, nn
+
+from nas.bilevel import Batch, Bilevel, Group, Hypergradient, Player
+from nas.gradients import Gradient, cosine, scale
+from nas.products import Product
 
 
-def second_order_diagnosis(
-    engine: Bilevel[Batch], group: Group[Batch], train: Batch, validation: Batch, radius: float
-) -> dict[str, float]:
-    """Compare the finite difference with the exact product on one pair of batches.
+def update_beside(
+    engine: Bilevel[Batch],
+    group: Group[Batch],
+    train: Batch,
+    validation: Batch,
+    beside: Product,
+) -> tuple[Hypergradient, Hypergradient]:
+    """One step of a group's alphas, and its hypergradient by another product as well.
 
-    Leaves no trace, like every hypergradient.
+    The step is that of `Bilevel.update_architecture`, bit for bit. What it computes serves the
+    other hypergradient too, which costs no more than one product for each player.
+
+    Args:
+        engine: of the search.
+        group: whose alphas move.
+        train: as in a step.
+        validation: as in a step.
+        beside: the other rule, for the players that have a second-order term.
+
+    Returns:
+        The hypergradient that alpha went along, and the same by the other rule.
+    """
+    rules = {
+        player.name: _Beside(player, beside) for player in engine.players if player.has_product
+    }
+    players = [
+        dataclasses.replace(player, product=rules.get(player.name, player.product))
+        for player in engine.players
+    ]
+    terms = dataclasses.replace(engine, players=players).update_architecture(
+        group, train, validation
+    )
+    indirect = {name: rules[name].term(engine) for name in terms.indirect}
+    return terms, dataclasses.replace(terms, indirect=indirect)
+
+
+def compare_products(approximate: Hypergradient, truth: Hypergradient) -> dict[str, float]:
+    """How near finite differences are to the exact products, and what share those have.
+
+    Args:
+        approximate: with terms by finite differences.
+        truth: of the same step, with exact ones.
 
     Returns:
         For each player with a second-order term, ``cosine_<name>`` between both products, in
@@ -22,17 +64,37 @@ def second_order_diagnosis(
         [0, 1]. What is undefined, because the vectors vanish, is left out, and so is everything
         where no player has such a term.
     """
-    if not any(player.has_product for player in engine.players):
-        return {}
-    truth = engine.with_product(exact()).hypergradient(group, train, validation)
     if not truth.indirect:
         return {}
-    approximate = engine.with_product(finite_difference(radius)).hypergradient(
-        group, train, validation
-    )
     numbers = {
         f"cosine_{name}": float(cosine(approximate.indirect[name], term))
         for name, term in truth.indirect.items()
     }
     numbers["second_order_share"] = float(truth.second_order_share())
     return {name: value for name, value in numbers.items() if not math.isnan(value)}
+
+
+@dataclass
+class _Beside(Generic[Batch]):
+    """A player's own rule, which has another one computed beside it and kept."""
+
+    player: Player[Batch]
+    rule: Product
+    _found: Gradient = field(default_factory=list)
+
+    def __call__(
+        self,
+        loss: Callable[[], Tensor],
+        weights: Sequence[Tensor],
+        vector: Gradient,
+        alphas: Sequence[Tensor],
+        modules: Sequence[nn.Module] = (),
+    ) -> Gradient:
+        assert self.player.product is not None
+        self._found = self.rule(loss, weights, vector, alphas, modules)
+        return self.player.product(loss, weights, vector, alphas, modules)
+
+    def term(self, engine: Bilevel[Batch]) -> Gradient:
+        """The second-order term by the other rule, with its sign."""
+        rate = self.player.unrolled.present_rate(self.player.optimizer)
+        return scale(engine.joined(self._found), -rate)

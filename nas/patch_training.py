@@ -45,6 +45,7 @@ from nas.segmenters.sliding import SlidingClassifier
 from nas.settings import AugmentationSettings, GameSettings, LossSettings, RetrainSettings
 from nas.standardised import Standardised
 from nas.tracking import Tracker
+from nas.training import as_numbers
 
 Loss: TypeAlias = Callable[[PatchBatch], Tensor]
 
@@ -198,7 +199,7 @@ class PatchStage:
         """One step of the network, then one of the generator."""
         losses = self.engine.update_weights(self._batches.batch(epoch, step))
         numbers = {f"{name}_loss": loss for name, loss in losses.items()}
-        return {name: value.item() for name, value in (numbers | self.game.observed).items()}
+        return as_numbers(numbers | self.game.observed)
 
     def finish_epoch(self, epoch: int, tracker: Tracker) -> dict[str, float]:
         """Score on the validation images, keep the best, move the learning rates, draw."""

@@ -45,7 +45,7 @@ from nas.scoring import validate
 from nas.settings import AdversarySettings, GameSettings, RetrainSettings
 from nas.specifications import parse_specification
 from nas.tracking import Tracker
-from nas.training import Training
+from nas.training import Training, as_numbers
 from nas.training_batches import check_augmentation, check_parts, training_batches
 from search_spaces.cell_genotype import CellGenotype
 from search_spaces.parametric_genotypes import FlexVGGGenotype
@@ -251,7 +251,7 @@ class RetrainStage:
             self._enter(pretraining)
         order = None if pretraining else self._moment(epoch).order
         losses = self.engine.update_weights(self._batches.batch(epoch, step), order)
-        return {f"{name}_loss": loss.item() for name, loss in losses.items()}
+        return as_numbers({f"{name}_loss": loss for name, loss in losses.items()})
 
     def _moment(self, epoch: int) -> Moment:
         """What an epoch of the game asks of both players, who are told."""

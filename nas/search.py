@@ -6,15 +6,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+from torch import Tensor
 
 from nas.additions import Curriculum, curriculum_begins
-from nas.bilevel import Group
+from nas.bilevel import Group, Hypergradient
 from nas.criteria import wants_triplets
 from nas.data.batches import Batch
 from nas.data.splits import divided_groups, halve
 from nas.data.unlabelled import halves
 from nas.devices import resolve_device, seed_noise, set_threads, take_kernels
-from nas.diagnostics import second_order_diagnosis
+from nas.diagnostics import compare_products, update_beside
 from nas.errors import UsageError
 from nas.games.adversarial import AdversarialSegmentation, Pressure
 from nas.games.table import check_game
@@ -32,6 +33,7 @@ from nas.preparation import (
     record_machine,
     rehearse,
 )
+from nas.products import exact, finite_difference
 from nas.ranks import agreed
 from nas.rates import RateSchedule, check_rates
 from nas.relations import Moment, Relations, plays_with_unlabelled
@@ -40,7 +42,7 @@ from nas.scoring import validate
 from nas.settings import ArchitectureSettings, SearchSettings
 from nas.supernets import SEARCHED_SEGMENTER, check_spaces, searched_networks
 from nas.tracking import Tracker
-from nas.training import Training
+from nas.training import Training, as_numbers
 from nas.training_batches import (
     check_augmentation,
     check_parts,
@@ -216,6 +218,7 @@ class SearchStage:
         self.health = HealthRecord()
         self.steps = len(self.weight_batches)
         self.genotypes: dict[Role, genotypes.Genotype] = {}
+        self._diagnosis: dict[str, float] = {}
         self._second_order_shares: dict[str, float] = {}
         self._enter_phase(0)
         seed_noise(settings.run.seed)
@@ -241,11 +244,13 @@ class SearchStage:
             self._enter_phase(phase)
         train = self.weight_batches.batch(epoch, step)
         moment = self._moment(within)
-        numbers: dict[str, float] = {}
+        losses: dict[str, Tensor] = {}
+        self._diagnosis = {}
         if within >= self.settings.architecture.warmup_epochs:
-            numbers |= self._architecture_step(epoch * self.steps + step, train, moment)
-        losses = self.engine.update_weights(train, moment.order)
-        return numbers | {f"{name}_loss": loss.item() for name, loss in losses.items()}
+            losses |= self._architecture_step(epoch * self.steps + step, train, moment)
+        of_weights = self.engine.update_weights(train, moment.order)
+        losses |= {f"{name}_loss": loss for name, loss in of_weights.items()}
+        return self._diagnosis | as_numbers(losses)
 
     def _moment(self, within: int) -> Moment:
         """What an epoch of the phase, counted from 0, asks of both players, who are told."""
@@ -255,30 +260,32 @@ class SearchStage:
         self.game.enter(moment.pressure, learns=moment.discriminator_steps > 0)
         return moment
 
-    def _architecture_step(self, count: int, train: Batch, moment: Moment) -> dict[str, float]:
-        """Move the alpha of each network that trains at present."""
+    def _architecture_step(self, count: int, train: Batch, moment: Moment) -> dict[str, Tensor]:
+        """Move the alpha of each network that trains at present; its loss, by name."""
         place = divmod(count, len(self.architecture_batches))
         validation = self.architecture_batches.batch(*place)
-        numbers: dict[str, float] = {}
+        losses: dict[str, Tensor] = {}
         for group in self.engine.groups:
-            if group.name not in moment.order:
-                continue
-            numbers |= self._diagnose(group, count, train, validation)
-            terms = self.engine.update_architecture(group, train, validation)
-            numbers[f"{group.name}_architecture_loss"] = terms.objective.item()
-        return numbers
+            if group.name in moment.order:
+                terms = self._update_architecture(group, count, train, validation)
+                losses[f"{group.name}_architecture_loss"] = terms.objective
+        return losses
 
-    def _diagnose(
+    def _update_architecture(
         self, group: Group[Batch], count: int, train: Batch, validation: Batch
-    ) -> dict[str, float]:
+    ) -> Hypergradient:
+        """One step of an alpha; now and then both products are compared in it."""
         every = self.settings.architecture.diagnose_every
         if not every or count % every:
-            return {}
-        radius = self.settings.architecture.radius
-        numbers = second_order_diagnosis(self.engine, group, train, validation, radius)
-        if "second_order_share" in numbers:
-            self._second_order_shares[group.name] = numbers["second_order_share"]
-        return {f"{group.name}_{name}": value for name, value in numbers.items()}
+            return self.engine.update_architecture(group, train, validation)
+        exactly = self.settings.architecture.product == "exact"
+        other = finite_difference(self.settings.architecture.radius) if exactly else exact()
+        own, beside = update_beside(self.engine, group, train, validation, other)
+        found = compare_products(beside, own) if exactly else compare_products(own, beside)
+        if "second_order_share" in found:
+            self._second_order_shares[group.name] = found["second_order_share"]
+        self._diagnosis |= {f"{group.name}_{name}": value for name, value in found.items()}
+        return own
 
     def finish_epoch(self, epoch: int, tracker: Tracker) -> dict[str, float]:
         """Derive and save the genotypes, score the segmenter on the architecture half, draw."""

@@ -94,6 +94,17 @@ class Position:
         self.sums, self.counts = {}, {}
 
 
+def as_numbers(scalars: Mapping[str, torch.Tensor]) -> dict[str, float]:
+    """The values of scalar tensors on one device, fetched from it together.
+
+    A device is waited for once, instead of once for each number.
+    """
+    if not scalars:
+        return {}
+    together = torch.stack([each.detach() for each in scalars.values()])
+    return dict(zip(scalars, together.tolist(), strict=True))
+
+
 STOPPING = b"\nStopping after this step; once more stops at once, without saving.\n"
 
 
@@ -247,7 +258,7 @@ class Training:
         """The stage's state; a TrainingError if any tensor in it is not finite."""
         state = self.stage.state()
         for name, part in state.items():
-            if not all(tensor.isfinite().all() for tensor in _floats(part)):
+            if not _is_finite(part):
                 raise self._not_finite(f"A number in the state of {name}")
         return state
 
@@ -317,6 +328,14 @@ def _floats(tree: Any) -> Iterator[torch.Tensor]:
     elif isinstance(tree, (Mapping, list, tuple)):
         for part in tree.values() if isinstance(tree, Mapping) else tree:
             yield from _floats(part)
+
+
+def _is_finite(tree: Any) -> bool:
+    """Whether all its tensors are; each device is waited for once."""
+    by_device: dict[torch.device, list[torch.Tensor]] = {}
+    for tensor in _floats(tree):
+        by_device.setdefault(tensor.device, []).append(tensor.isfinite().all())
+    return all(bool(torch.stack(found).all()) for found in by_device.values())
 
 
 def _first_line(error: Exception) -> str:

@@ -10,8 +10,8 @@ from torch import nn
 from torch.optim import SGD
 
 from nas.bilevel import Bilevel, Group, Player, UnrolledStep
-from nas.diagnostics import second_order_diagnosis
-from nas.products import finite_difference
+from nas.diagnostics import compare_products, update_beside
+from nas.products import Product, exact, finite_difference
 
 
 def engine(rate: float) -> Bilevel[None]:
@@ -29,10 +29,17 @@ def engine(rate: float) -> Bilevel[None]:
     return Bilevel([player], [group])
 
 
+def diagnosis(problem: Bilevel[None], radius: float = 1e-2) -> dict[str, float]:
+    """Of one step with finite differences, and exact products beside them."""
+    finite = problem.with_product(finite_difference(radius))
+    own, beside = update_beside(finite, finite.groups[0], None, None, exact())
+    return compare_products(own, beside)
+
+
 def test_share_and_cosine_on_a_quadratic() -> None:
     """Direct term (1, 1); product d_alpha (alpha w v) = w v with v = (1, 1); both rules agree."""
     problem = engine(rate=0.5)
-    found = second_order_diagnosis(problem, problem.groups[0], None, None, radius=1e-2)
+    found = diagnosis(problem)
     second = 0.5 * torch.tensor([3.0, -1.0]).norm()
     direct = torch.tensor([1.0, 1.0]).norm()
     assert found["cosine_weights"] == pytest.approx(1.0, abs=1e-9)
@@ -41,7 +48,7 @@ def test_share_and_cosine_on_a_quadratic() -> None:
 
 def test_nothing_to_say_where_there_is_no_second_order_term() -> None:
     problem = engine(rate=0.0)
-    assert second_order_diagnosis(problem, problem.groups[0], None, None, 1e-2) == {}
+    assert diagnosis(problem) == {}
 
 
 def flat_engine(slope: float, objective_slope: float) -> Bilevel[None]:
@@ -60,7 +67,7 @@ def flat_engine(slope: float, objective_slope: float) -> Bilevel[None]:
 @pytest.mark.parametrize(("slope", "objective_slope"), [(0.0, 1.0), (1.0, 0.0)])
 def test_no_angle_with_a_product_that_vanishes(slope: float, objective_slope: float) -> None:
     problem = flat_engine(slope, objective_slope)
-    found = second_order_diagnosis(problem, problem.groups[0], None, None, radius=1e-2)
+    found = diagnosis(problem)
     assert found == {"second_order_share": 0.0}
 
 
@@ -68,21 +75,63 @@ def test_nothing_to_say_where_the_objective_reaches_no_player() -> None:
     problem = flat_engine(1.0, 1.0)
     (group,) = problem.groups
     blind = replace(group, objective=lambda _: group.alphas[0] ** 2)
-    assert second_order_diagnosis(problem, blind, None, None, radius=1e-2) == {}
+    assert diagnosis(replace(problem, groups=[blind])) == {}
 
 
 def test_no_share_of_nothing() -> None:
     problem = flat_engine(0.0, 1.0)
     (group,) = problem.groups
     flat = replace(group, objective=lambda _: problem.players[0].weights[0] ** 2)
-    assert second_order_diagnosis(problem, flat, None, None, radius=1e-2) == {}
+    assert diagnosis(replace(problem, groups=[flat])) == {}
 
 
-def test_the_diagnosis_leaves_no_trace() -> None:
-    problem = engine(rate=0.5)
-    before = problem.players[0].weights[0].detach().clone()
-    second_order_diagnosis(problem, problem.groups[0], None, None, radius=1e-2)
-    assert torch.equal(before, problem.players[0].weights[0])
+@pytest.mark.parametrize("rules", [(exact(), finite_difference()), (finite_difference(), exact())])
+def test_alpha_steps_as_without_the_other_rule(rules: tuple[Product, Product]) -> None:
+    """L = 1/6 a w^3 has another finite difference than product, and alpha takes its own rule."""
+    stepped = []
+    for beside in (None, rules[1]):
+        problem = cubic_engine(rules[0])
+        (group,) = problem.groups
+        if beside is None:
+            own = problem.update_architecture(group, None, None)
+        else:
+            own, other = update_beside(problem, group, None, None, beside)
+            alone = cubic_engine(beside)
+            expected = alone.hypergradient(alone.groups[0], None, None)
+            assert torch.equal(other.indirect["weights"][0], expected.indirect["weights"][0])
+            assert torch.equal(other.direct[0], own.direct[0])
+            assert not torch.equal(other.indirect["weights"][0], own.indirect["weights"][0])
+        assert problem.players[0].weights[0].item() == 2.0
+        stepped.append((group.alphas[0].item(), own.total()[0].item()))
+    assert stepped[0] == stepped[1]
+
+
+def cubic_engine(rule: Product) -> Bilevel[None]:
+    """L = a w^3 / 6 at a = 1 and w = 2, J = a + w."""
+    alpha = nn.Parameter(torch.tensor(1.0, dtype=torch.float64))
+    weight = nn.Parameter(torch.tensor(2.0, dtype=torch.float64))
+    player = Player[None](
+        "weights", [weight], lambda _: alpha * weight**3 / 6, SGD([weight]), UnrolledStep(0.5), rule
+    )
+    group = Group[None]("alpha", [alpha], lambda _: alpha + weight, SGD([alpha], lr=0.1))
+    return Bilevel([player], [group])
+
+
+def test_what_other_processes_have_is_joined() -> None:
+    """Two processes with the same part: all sums are twice as large, in both rules."""
+    alone = cubic_engine(exact())
+    joined = replace(cubic_engine(exact()), joined=lambda slopes: [2 * slope for slope in slopes])
+    terms = [
+        update_beside(each, each.groups[0], None, None, finite_difference())[1].indirect["weights"]
+        for each in (alone, joined)
+    ]
+    assert terms[1][0].item() == pytest.approx(4 * terms[0][0].item(), rel=1e-3)
+
+
+def test_a_dropped_term_stays_dropped() -> None:
+    problem = replace(engine(0.5), players=[replace(engine(0.5).players[0], product=None)])
+    own, beside = update_beside(problem, problem.groups[0], None, None, exact())
+    assert own.indirect == beside.indirect == {}
 
 
 def test_cosine_tells_a_kink_between_the_points_of_the_finite_difference() -> None:
@@ -101,7 +150,7 @@ def test_cosine_tells_a_kink_between_the_points_of_the_finite_difference() -> No
         finite_difference(),
     )
     group = Group[None]("alpha", [alpha], lambda _: weight.sum(), SGD([alpha], lr=0.1))
-    found = second_order_diagnosis(Bilevel([player], [group]), group, None, None, radius=8**0.5)
+    found = diagnosis(Bilevel([player], [group]), radius=8**0.5)
     expected = torch.nn.functional.cosine_similarity(
         torch.tensor([2.5 / 4, 1.0]), torch.tensor([1.0, 1.0]), dim=0
     )

@@ -19,7 +19,7 @@ from nas import runs
 from nas.errors import Interrupted, RunError, TrainingError
 from nas.runs import RunFolder
 from nas.tracking import Tracker
-from nas.training import Position, Training, stop_requests
+from nas.training import Position, Training, as_numbers, stop_requests
 
 EPOCHS, STEPS = 2, 3
 KILLED = 137
@@ -377,3 +377,20 @@ def test_training_goes_on_when_nobody_reads_its_output(folder: RunFolder) -> Non
     process.stdin.close()
     assert process.wait(120) == 0
     assert len(folder.read_metrics()) == EPOCHS
+
+
+def test_numbers_of_a_step_are_fetched_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exactly the values of each alone, in one transfer, whatever their types."""
+    weight = torch.tensor(1 / 3, requires_grad=True)
+    scalars = {"b": weight * 2, "a": torch.tensor(math.nan), "half": torch.tensor(0.1).bfloat16()}
+    expected = {name: value.item() for name, value in scalars.items()}
+    transfers = []
+    real = torch.Tensor.tolist
+    monkeypatch.setattr(torch.Tensor, "item", None)
+    monkeypatch.setattr(torch.Tensor, "tolist", lambda each: transfers.append(1) or real(each))
+    found = as_numbers(scalars)
+    assert list(found) == list(expected)
+    assert {**found, "a": 0} == {**expected, "a": 0}
+    assert math.isnan(found["a"])
+    assert len(transfers) == 1
+    assert as_numbers({}) == {}
