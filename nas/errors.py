@@ -41,3 +41,9 @@ class Interrupted(UserError):
     def __init__(self, message: str, signal_number: int) -> None:
         super().__init__(message)
         self.exit_code = 128 + signal_number
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether Python, or torch's allocator, has said that there is no more memory."""
+    allocator = ("can't allocate memory", "out of memory")
+    return isinstance(error, MemoryError) or any(text in str(error) for text in allocator)

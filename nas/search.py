@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import msgspec
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from nas.additions import Curriculum, curriculum_begins
 from nas.bilevel import Group, Hypergradient
+from nas.budget import limits_of
 from nas.criteria import wants_triplets
 from nas.data.batches import Batch
 from nas.data.splits import divided_groups, halve
@@ -24,6 +25,7 @@ from nas.health_record import HealthRecord, examined_batches
 from nas.illustration import draw_architecture_over_epochs, draw_curves, draw_search
 from nas.networks import PATCH_NETWORKS
 from nas.phases import new_phase, plan
+from nas.pick_record import tell_delay, write_record
 from nas.preparation import (
     Data,
     check_unlabelled,
@@ -40,6 +42,7 @@ from nas.relations import Moment, Relations, plays_with_unlabelled
 from nas.runs import RunFolder, now, unwritable, versions, without_none
 from nas.scoring import validate
 from nas.settings import ArchitectureSettings, SearchSettings
+from nas.settling import settle
 from nas.supernets import SEARCHED_SEGMENTER, check_spaces, searched_networks
 from nas.tracking import Tracker
 from nas.training import Training, as_numbers
@@ -55,8 +58,22 @@ from search_spaces.description import Provenance, Role
 NEGLIGIBLE_SHARE = 1e-3
 
 
-def run_search(settings: SearchSettings, folder: RunFolder, resume: bool) -> None:
+def run_search(
+    settings: SearchSettings,
+    folder: RunFolder,
+    resume: bool,
+    given: Collection[str] = (),
+    say: Callable[[str], None] = print,
+) -> None:
     """Search in a run's folder, from the beginning or from its last checkpoint.
+
+    Args:
+        settings: of the search.
+        folder: of the run.
+        resume: whether it goes on from the last checkpoint.
+        given: names of settings that a budget may not change; those that differ from their
+            defaults are never changed.
+        say: tells the user how a budget is met.
 
     Raises:
         DataError, UsageError, RunError, TrainingError, Interrupted: see `nas.errors`.
@@ -64,10 +81,13 @@ def run_search(settings: SearchSettings, folder: RunFolder, resume: bool) -> Non
     check_settings(settings)
     set_threads(settings.run.threads)
     take_kernels(settings.run.kernels)
+    settings, record = settle(settings, folder, resume, given, check_settings, say)
     data = open_data(settings.data, folder if resume else None)
     stage = SearchStage(settings, folder, data)
     if not resume:
         folder.begin(stage.kind, settings)
+        if record is not None:
+            write_record(folder, record)
     with folder.locked():
         record_data(folder, data, stage.samples, unlabelled=stage.unlabelled)
         record_machine(folder, stage.samples.device)
@@ -88,6 +108,7 @@ def check_settings(settings: SearchSettings) -> None:
     Raises:
         UsageError: with what contradicts what.
     """
+    limits_of(settings.budget)
     architecture = settings.architecture
     searched = searched_networks(settings)
     if settings.backbone.startswith("search:") and "segmenter" not in searched:
@@ -306,6 +327,7 @@ class SearchStage:
             self._note_divided_groups(tracker)
             note_batch_statistics(self.settings.run, self.engine.modules, tracker)
         self._judge_second_order(tracker)
+        tell_delay(self.folder, tracker)
         draw_search(self, epoch, tracker)
         scores = validate(
             self.game.segmenter,

@@ -473,6 +473,15 @@ class ArchitectureSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fie
     never does."""
 
 
+class BudgetSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a search may take."""
+
+    budget: tuple[str, ...] = ()
+    """Time for the run (90min, 2h), peak memory (8GB, 800MB; on a GPU that of torch's allocator, on
+    a CPU that of the process), or one of each. This machine is probed before the search starts,
+    and the first settings that fit are picked: yours, or cheaper ones for what you left open."""
+
+
 class AdversarySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The discriminator to train against."""
 
@@ -547,6 +556,7 @@ class SearchSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     game: GameSettings = GameSettings()
     augmentation: AugmentationSettings = AugmentationSettings()
     architecture: ArchitectureSettings = ArchitectureSettings()
+    budget: BudgetSettings = BudgetSettings()
     run: RunSettings = RunSettings()
 
 

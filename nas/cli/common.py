@@ -12,7 +12,7 @@ from typing import Any, NoReturn, TypeVar
 import msgspec
 import tyro
 
-from nas.errors import RunError, TrainingError, UsageError, UserError
+from nas.errors import RunError, TrainingError, UsageError, UserError, is_out_of_memory
 from nas.networks import is_genotype
 from nas.ranks import agreed, is_first
 from nas.runs import RunFolder, WatchedFolder, read_toml, to_settings
@@ -42,7 +42,15 @@ _MARKERS = (
 SHARED_TABLES = set(SearchSettings.__struct_fields__) | set(RetrainSettings.__struct_fields__)
 NOT_KEPT = {"run_dir": None, "resume": False, "config": None, "variant": ()}
 """Settings of a command that are none of the run, with the values in their place."""
-CHANGEABLE_ON_RESUME = (*NOT_KEPT, "cache", "device", "threads", "kernels", "checkpoint_minutes")
+CHANGEABLE_ON_RESUME = (
+    *NOT_KEPT,
+    "budget",
+    "cache",
+    "device",
+    "threads",
+    "kernels",
+    "checkpoint_minutes",
+)
 
 
 def parse(kind: type[Settings], command: str, arguments: Sequence[str] | None = None) -> Settings:
@@ -221,6 +229,27 @@ def checked(settings: Settings) -> Settings:
     return settings
 
 
+def given_settings(arguments: Sequence[str] | None = None) -> frozenset[str]:
+    """Names of the settings that stand on the command line or in the file --config.
+
+    Args:
+        arguments: of the command, by default those of the process.
+
+    Raises:
+        UsageError: the file cannot be read.
+    """
+    given = _arguments(arguments)
+    options = {each.partition("=")[0] for each in given if each.startswith("--")}
+    typed = {option.removeprefix("--").replace("-", "_") for option in options}
+    config = _value_of("--config", given)
+    if config is None:
+        return frozenset(typed)
+    path = Path(config)
+    tables = with_variants(read_toml(path), _values_of("--variant", given), path)
+    written = {name for table in tables.values() if isinstance(table, dict) for name in table}
+    return frozenset(typed | written)
+
+
 def refuse_unused(unused: Mapping[str, str], arguments: Sequence[str] | None = None) -> None:
     """Refuse options on the command line that have no effect under the others.
 
@@ -273,16 +302,11 @@ def main(command: str, action: Callable[[], None]) -> NoReturn:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (MemoryError, RuntimeError) as error:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         sentence = OUT_OF_MEMORY.format(more=MORE_MEMORY.get(command, ""))
         fail(command, sentence, TrainingError.exit_code)
     sys.exit(0)
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    allocator = ("can't allocate memory", "out of memory")
-    return isinstance(error, MemoryError) or any(text in str(error) for text in allocator)
 
 
 def fail(command: str, sentence: str, code: int) -> NoReturn:

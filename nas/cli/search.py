@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import shlex
 
+from nas.cli.common import (
+    given_settings,
+    parse_run,
+    prepare_run_folder,
+    refuse_unused,
+    tell_health,
+)
 from nas.cli.common import main as run_command
-from nas.cli.common import parse_run, prepare_run_folder, refuse_unused, tell_health
 from nas.ranks import together
 from nas.runs import RunFolder, new_run_path
 from nas.settings import SearchSettings
@@ -25,7 +31,7 @@ def search() -> None:
     refuse_unused(unused_in_search(settings))
     resume = settings.run.resume
     settings, folder = prepare_run_folder(settings, suggestion)
-    run_search(settings, folder, resume)
+    run_search(settings, folder, resume, given_settings())
     tell_health(folder)
     say_next(folder)
 

@@ -1,0 +1,181 @@
+"""Cheaper settings for a search, from no loss of its mathematics to most.
+
+A rung is laid over all rungs before it. Where memory is limited, each is tried with recomputed
+cells too, which are the same mathematics in more time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from nas.errors import UsageError
+from nas.settings import SearchSettings
+from nas.unused import unused_in_search
+
+
+@dataclass(frozen=True)
+class Rung:
+    """Settings that make a search cheaper.
+
+    Attributes:
+        changes: the settings, by name.
+        loss: what the search loses by them.
+        voids: settings that say nothing under them.
+        needs: of what only some searches and machines have, what it needs.
+    """
+
+    changes: Mapping[str, Any]
+    loss: str
+    voids: Collection[str] = ()
+    needs: Collection[str] = ()
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Settings that a budget may pick.
+
+    Attributes:
+        settings: all of them.
+        changes: those that differ from the user's, by name.
+        losses: what the search loses by them.
+        saves_memory_alone: whether it takes no less time than the candidate before it.
+    """
+
+    settings: SearchSettings
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    losses: tuple[str, ...] = ()
+    saves_memory_alone: bool = False
+
+
+DISCRIMINATOR, BF16 = "a discriminator", "bf16 on a GPU"
+
+SECOND_ORDER = ("product", "product_for", "radius", "unrolled_rate")
+
+LADDER = (
+    Rung(
+        {"diagnose_every": 0},
+        "nothing of the search, but you are not told what the second-order terms are worth",
+    ),
+    Rung(
+        {"product_for": "discriminator"},
+        "the segmenter's second-order term",
+        needs=(DISCRIMINATOR,),
+    ),
+    Rung({"order": "first", "product_for": "both"}, "all second-order terms", SECOND_ORDER),
+    Rung({"partial_channels": 4}, "in each step, three quarters of the channels of an edge"),
+    Rung(
+        {"relaxation": "single-path", "partial_channels": 1},
+        "in each step, all candidate operations of an edge but one that is drawn",
+    ),
+    Rung(
+        {"precision": "bf16"},
+        "digits of all passes but those of second-order differences",
+        needs=(BF16,),
+    ),
+)
+"""In order. A rung with a setting that this version does not have is passed over."""
+
+RECOMPUTED = Rung({"recompute_cells": True}, "nothing but time")
+
+
+def candidates(
+    settings: SearchSettings,
+    given: Collection[str],
+    has: Collection[str],
+    check: Callable[[SearchSettings], None],
+    memory_limited: bool,
+) -> Iterator[Candidate]:
+    """The user's settings, then cheaper ones, in the order in which they are to be tried.
+
+    Args:
+        settings: the user's.
+        given: names of those that the user has set, which stay. So does what differs from the
+            default.
+        has: of what rungs need, what this search and this machine have.
+        check: raises UsageError for settings that contradict each other; these are left out.
+        memory_limited: whether less memory at the cost of time may help.
+    """
+    kept = {*given, *_changed(settings)}
+
+    def allowed(rung: Rung, present: SearchSettings) -> bool:
+        return (
+            kept.isdisjoint({*rung.changes, *rung.voids})
+            and set(rung.needs) <= set(has)
+            and _has_effect(rung, present)
+            and _passes(check, with_values(present, rung.changes))
+        )
+
+    present = Candidate(settings)
+    yield present
+    if memory_limited and allowed(RECOMPUTED, present.settings):
+        yield _recomputed(present)
+    for rung in LADDER:
+        if not allowed(rung, present.settings):
+            continue
+        present = _laid_over(present, rung)
+        yield present
+        if memory_limited and allowed(RECOMPUTED, present.settings):
+            yield _recomputed(present)
+
+
+def with_values(settings: SearchSettings, values: Mapping[str, Any]) -> SearchSettings:
+    """The settings with some of them, by name, set to other values."""
+    tables = {}
+    for table, content in _tables(settings).items():
+        own = {name: values[name] for name in values if name in content.__struct_fields__}
+        tables[table] = msgspec.structs.replace(content, **own)
+    return msgspec.structs.replace(settings, **tables)
+
+
+def _laid_over(candidate: Candidate, rung: Rung) -> Candidate:
+    settings = with_values(candidate.settings, rung.changes)
+    defaults = _values(SearchSettings())
+    changes = {**candidate.changes, **rung.changes}
+    changes = {name: value for name, value in changes.items() if value != defaults[name]}
+    return Candidate(settings, changes, (*candidate.losses, rung.loss))
+
+
+def _recomputed(candidate: Candidate) -> Candidate:
+    laid = _laid_over(candidate, RECOMPUTED)
+    return Candidate(laid.settings, laid.changes, laid.losses, saves_memory_alone=True)
+
+
+def _passes(check: Callable[[SearchSettings], None], settings: SearchSettings) -> bool:
+    try:
+        check(settings)
+    except UsageError:
+        return False
+    return True
+
+
+def _has_effect(rung: Rung, settings: SearchSettings) -> bool:
+    """Whether the search has all settings of the rung, they count, and one of them is other."""
+    values = _values(settings)
+    if not set(rung.changes) <= set(values):
+        return False
+    differs = any(values[name] != value for name, value in rung.changes.items())
+    return differs and unused_in_search(settings).keys().isdisjoint(rung.changes)
+
+
+def _changed(settings: SearchSettings) -> set[str]:
+    """The names of settings that differ from their defaults."""
+    defaults = _values(SearchSettings())
+    return {name for name, value in _values(settings).items() if value != defaults[name]}
+
+
+def _values(settings: SearchSettings) -> dict[str, Any]:
+    """All settings of the tables by name; no name is in two tables."""
+    return {
+        name: getattr(table, name)
+        for table in _tables(settings).values()
+        for name in table.__struct_fields__
+    }
+
+
+def _tables(settings: SearchSettings) -> dict[str, msgspec.Struct]:
+    fields = {name: getattr(settings, name) for name in settings.__struct_fields__}
+    return {name: value for name, value in fields.items() if isinstance(value, msgspec.Struct)}

@@ -1,0 +1,64 @@
+"""What is said between a search that probes the machine and the process that measures for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from nas.budget import Measured, Unmeasured
+from nas.settings import SearchSettings
+
+
+class Request(msgspec.Struct, frozen=True):
+    """What is to be measured.
+
+    Attributes:
+        settings: of the search, with the device by its own name.
+        part: images of a batch that this process sees.
+        folder: where the search may write; it is empty.
+        started: when the process was asked for, on the system's clock.
+        seconds: how long it may take from then on.
+    """
+
+    settings: SearchSettings
+    part: int
+    folder: Path
+    started: float
+    seconds: float
+
+
+class Refusal(msgspec.Struct, frozen=True, tag=True):
+    """Something that the user can mend: the name of its error, and the sentence."""
+
+    error: str
+    sentence: str
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """One of three: what was measured, why nothing was, or what the user has to mend."""
+
+    measured: Measured | None = None
+    unmeasured: Unmeasured | None = None
+    refusal: Refusal | None = None
+
+
+def encoded(request: Request) -> bytes:
+    """A request as bytes."""
+    return msgspec.msgpack.encode(request, enc_hook=str)
+
+
+def decoded(content: bytes) -> Request:
+    """The request that was encoded."""
+    return msgspec.msgpack.decode(content, type=Request, dec_hook=_as_path)
+
+
+def too_long(seconds: float) -> str:
+    """Why settings are left unmeasured that need longer than this."""
+    return f"not measured within {seconds:.0f} s"
+
+
+def _as_path(kind: type, value: object) -> object:
+    if kind is Path and isinstance(value, str):
+        return Path(value)
+    raise NotImplementedError(f"no settings of type {kind}")

@@ -1,0 +1,144 @@
+"""A few real steps of a search, measured in a process that does nothing else.
+
+The process gets a request on its standard input and answers on its standard output, both as
+MessagePack. It ends by itself, whatever becomes of the one that has started it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import msgspec
+import torch
+
+from nas.budget import Measured, Unmeasured
+from nas.data.batches import Shuffled
+from nas.devices import resolve_device, set_threads
+from nas.errors import UserError, is_out_of_memory
+from nas.memory import peak_bytes, present_bytes
+from nas.preparation import open_data
+from nas.probe_messages import Answer, Refusal, Request, decoded, too_long
+from nas.runs import RunFolder
+from nas.search import SearchStage
+from nas.timetable import Timetable
+from nas.tracking import Tracker
+
+LEAST, MOST = 3, 15
+"""Steps of a kind that are timed."""
+ENOUGH_SECONDS = 5.0
+"""Time after which no more of them are, beyond the least number."""
+
+
+class _TooLong(Exception):
+    """What is wanted cannot be measured in time."""
+
+
+@dataclass(frozen=True)
+class _Clock:
+    """The time that a rehearsal has."""
+
+    started: float
+    seconds: float
+    device: torch.device
+
+    def now(self) -> float:
+        """Seconds since the process was asked for, all work on the device done."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return time.time() - self.started
+
+    def median(self, action: Callable[[], object], most: int) -> float:
+        """Seconds that an action takes, after it has been done once to warm up.
+
+        Args:
+            action: what is timed.
+            most: how often, at most.
+
+        Raises:
+            _TooLong: there is no time to do it twice.
+        """
+        warm_up = self._timed(action)
+        taken: list[float] = []
+        while len(taken) < most and not (len(taken) >= LEAST and sum(taken) > ENOUGH_SECONDS):
+            if self.now() + warm_up > self.seconds:
+                break
+            taken.append(self._timed(action))
+        if not taken:
+            raise _TooLong
+        return statistics.median(taken)
+
+    def _timed(self, action: Callable[[], object]) -> float:
+        before = self.now()
+        action()
+        return self.now() - before
+
+
+def answer() -> None:
+    """Answer the request on standard input."""
+    out = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    request = decoded(sys.stdin.buffer.read())
+    signal.alarm(int(request.seconds) + 60)
+    out.write(msgspec.msgpack.encode(_answer(request)))
+    out.close()
+
+
+def _answer(request: Request) -> Answer:
+    try:
+        return Answer(measured=measure(request))
+    except UserError as error:
+        return Answer(refusal=Refusal(type(error).__name__, str(error)))
+    except _TooLong:
+        return Answer(unmeasured=Unmeasured(too_long(request.seconds)))
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        return Answer(unmeasured=Unmeasured("memory ran out"))
+
+
+def measure(request: Request) -> Measured:
+    """Take steps of every kind that the search has, end an epoch, and look at clock and memory.
+
+    Raises:
+        UserError: the search cannot be begun.
+    """
+    settings = request.settings
+    device = resolve_device(settings.run.device)
+    clock = _Clock(request.started, request.seconds, device)
+    set_threads(settings.run.threads)
+    stage, table = _begun(request)
+    base = present_bytes(device)
+    start = clock.now()
+    seconds: dict[str, float] = {}
+    for name, place in sorted(table.places().items(), key=lambda item: item[1]):
+        seconds[name] = clock.median(partial(stage.step, *place), MOST)
+    with Tracker(stage.folder, say=lambda sentence: None) as tracker:
+        for name, epoch in table.ends().items():
+            seconds[name] = clock.median(partial(_end, stage, epoch, tracker), 1)
+    return Measured(table.steps, start, seconds, peak_bytes(device), base)
+
+
+def _begun(request: Request) -> tuple[SearchStage, Timetable]:
+    """The search, at its beginning; of several processes, as one of them sees it."""
+    settings = request.settings
+    training = msgspec.structs.replace(settings.training, batch_size=request.part)
+    own = msgspec.structs.replace(settings, training=training)
+    folder = RunFolder(request.folder)
+    folder.begin("search", own)
+    stage = SearchStage(own, folder, open_data(own.data))
+    steps = len(Shuffled(stage.weights_half, settings.training.batch_size, seed=0))
+    return stage, Timetable.of(settings, steps)
+
+
+def _end(stage: SearchStage, epoch: int, tracker: Tracker) -> None:
+    record: dict[str, Any] = {"epoch": epoch + 1, **stage.finish_epoch(epoch, tracker)}
+    tracker.epoch(record, (epoch + 1) * stage.steps)
+    stage.folder.save_checkpoint("last", stage.kind, stage.state())
