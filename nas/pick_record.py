@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from nas.budget import epoch_seconds
+from nas.budget import Unmeasured, epoch_seconds
 from nas.errors import RunError
 from nas.pick import Tried, as_options, gigabytes
 from nas.runs import RunFolder, atomic_write, unwritable
@@ -103,8 +103,8 @@ def record_of(tried: Sequence[Tried], budget: tuple[str, ...]) -> PickRecord:
 
 def _row(tried: Tried) -> Row:
     losses = tried.candidate.losses
-    if not tried.is_measured:
-        return Row(tried.options, losses, fits=False, unmeasured=str(tried))
+    if isinstance(tried.found, Unmeasured):
+        return Row(tried.options, losses, fits=False, unmeasured=tried.found.reason)
     return Row(
         tried.options,
         losses,

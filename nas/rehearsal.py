@@ -28,11 +28,11 @@ from nas.preparation import open_data
 from nas.probe_messages import Answer, Refusal, Request, decoded, too_long
 from nas.runs import RunFolder
 from nas.search import SearchStage
-from nas.timetable import Timetable
+from nas.timetable import Timetable, is_rare
 from nas.tracking import Tracker
 
-LEAST, MOST = 3, 15
-"""Steps of a kind that are timed."""
+LEAST, MOST = 2, 15
+"""Steps of a kind that are timed; of what is rare, one."""
 ENOUGH_SECONDS = 5.0
 """Time after which no more of them are, beyond the least number."""
 
@@ -119,7 +119,7 @@ def measure(request: Request) -> Measured:
     start = clock.now()
     seconds: dict[str, float] = {}
     for name, place in sorted(table.places().items(), key=lambda item: item[1]):
-        seconds[name] = clock.median(partial(stage.step, *place), MOST)
+        seconds[name] = clock.median(partial(stage.step, *place), 1 if is_rare(name) else MOST)
     with Tracker(stage.folder, say=lambda sentence: None) as tracker:
         for name, epoch in table.ends().items():
             seconds[name] = clock.median(partial(_end, stage, epoch, tracker), 1)

@@ -86,7 +86,7 @@ class Timetable:
 
     def _diagnosed(self, epoch: int) -> range:
         """The steps of an epoch in which both products are compared."""
-        if not self.diagnose_every:
+        if not self.diagnose_every or epoch % self.epochs < self.warmup:
             return range(0)
         return range(-epoch * self.steps % self.diagnose_every, self.steps, self.diagnose_every)
 
@@ -96,6 +96,11 @@ class Timetable:
         if name.startswith(DIAGNOSED):
             return diagnosed[0]
         return next(step for step in range(self.steps) if step not in diagnosed)
+
+
+def is_rare(name: str) -> bool:
+    """Whether a run has few of a kind of step, as it is usually set."""
+    return name.startswith(DIAGNOSED)
 
 
 def steps_of(content: Counter[str]) -> Counter[str]:

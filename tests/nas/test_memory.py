@@ -1,0 +1,31 @@
+"""Peaks of memory, of a process that is told how much to take."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import torch
+from nas.memory import peak_bytes, present_bytes
+cpu = torch.device("cpu")
+before, first = present_bytes(cpu), peak_bytes(cpu)
+taken = torch.ones(100_000_000 // 4)
+held = present_bytes(cpu)
+del taken
+print(before, first, held, present_bytes(cpu), peak_bytes(cpu))
+"""
+
+
+def test_the_peak_is_that_of_the_process_alone_and_stays() -> None:
+    hidden = bytearray(300_000_000)
+    hidden[:] = b"1" * len(hidden)
+    ended = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, check=True)
+    before, first, held, after, peak = map(int, ended.stdout.split())
+    mega = 1_000_000
+    assert held - before == pytest.approx(100 * mega, abs=10 * mega)
+    assert after == pytest.approx(before, abs=10 * mega)
+    assert peak - before == pytest.approx(100 * mega, abs=10 * mega)
+    assert before <= first <= before + 150 * mega

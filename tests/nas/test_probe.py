@@ -1,0 +1,133 @@
+"""The process that measures: real steps, in time, and with the errors of a search."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from nas import probe as probes
+from nas.budget import Measured, Unmeasured
+from nas.errors import DataError, RunError
+from nas.probe import probe
+from nas.probe_messages import Answer, Refusal, Request, decoded, encoded
+from nas.settings import (
+    ArchitectureSettings,
+    CellSettings,
+    DataSettings,
+    RunSettings,
+    SearchSettings,
+    TrainingSettings,
+)
+from nas.timetable import Timetable
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> SearchSettings:
+    """A search of cells on eight noisy images."""
+    rng = np.random.default_rng(0)
+    for folder in ("images", "masks"):
+        (tmp_path / "data" / folder).mkdir(parents=True)
+    for number in range(10):
+        image = rng.integers(0, 255, (32, 32), np.uint8)
+        Image.fromarray(image).save(tmp_path / "data" / "images" / f"{number}.png")
+        Image.fromarray(image // 128).save(tmp_path / "data" / "masks" / f"{number}.png")
+    return SearchSettings(
+        backbone="unet?width=2&depth=1",
+        data=DataSettings(
+            dataset="folder",
+            data_root=tmp_path / "data",
+            image_size="32",
+            train_images=8,
+            val_images=1,
+        ),
+        cell=CellSettings(
+            layout="NR", channels=2, nodes=1, operations=("skip_connect", "sep_conv_3x3")
+        ),
+        training=TrainingSettings(epochs=3, batch_size=2),
+        architecture=ArchitectureSettings(diagnose_every=3, warmup_epochs=1),
+        run=RunSettings(device="cpu", threads=1),
+    )
+
+
+def test_every_part_of_the_search_is_measured_and_nothing_is_left(
+    settings: SearchSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in zip(probes.ranks.MARKS, ("0", "0", "1", "nowhere", "1"), strict=True):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "scratch"))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    (tmp_path / "scratch").mkdir()
+    monkeypatch.chdir(tmp_path)
+    before, noise = sorted(tmp_path.rglob("*")), torch.get_rng_state()
+    started = time.monotonic()
+    found = probe(settings, 200.0)
+    spent = time.monotonic() - started
+    assert isinstance(found, Measured), found
+    assert found.steps == 2
+    table = Timetable.of(settings, found.steps)
+    assert found.seconds.keys() == set().union(*table.contents())
+    assert all(seconds > 0 for seconds in found.seconds.values())
+    assert found.start_seconds + 2 * sum(found.seconds.values()) < spent
+    assert 50e6 < found.base_bytes <= found.peak_bytes < 4e9
+    assert sorted(tmp_path.rglob("*")) == before
+    assert torch.equal(torch.get_rng_state(), noise)
+
+
+def test_it_ends_in_time(settings: SearchSettings) -> None:
+    found = probe(settings, 0.2)
+    assert found == Unmeasured("not measured within 0 s")
+    assert probe(settings, 0.0) == Unmeasured("the time of the probe was over")
+
+
+def test_damaged_data_is_refused_as_by_a_search(settings: SearchSettings) -> None:
+    assert settings.data.data_root is not None
+    for image in (settings.data.data_root / "images").iterdir():
+        image.write_bytes(b"no image")
+    with pytest.raises(DataError, match="damaged"):
+        probe(settings, 200.0)
+
+
+def ended(code: int, out: bytes = b"", err: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    return subprocess.CompletedProcess([], code, out, err)
+
+
+def test_a_process_that_the_system_ends_has_too_little_memory() -> None:
+    assert probes._understood(ended(-9)) == Unmeasured("memory ran out")
+
+
+def test_a_process_that_fails_is_told_with_its_last_words() -> None:
+    with pytest.raises(RunError, match="failed \\(ValueError: 7\\)"):
+        probes._understood(ended(1, err=b"Traceback\nValueError: 7.\n"))
+
+
+@pytest.mark.parametrize(
+    ("answer", "found"),
+    [
+        (Answer(unmeasured=Unmeasured("memory ran out")), Unmeasured("memory ran out")),
+        (
+            Answer(measured=Measured(2, 1.0, {"step": 0.5}, 9.0, 3.0)),
+            Measured(2, 1.0, {"step": 0.5}, 9.0, 3.0),
+        ),
+    ],
+)
+def test_answers_are_understood(answer: Answer, found: Any) -> None:
+    assert probes._understood(ended(0, msgspec.msgpack.encode(answer))) == found
+    refused = Answer(refusal=Refusal("DataError", "No image."))
+    with pytest.raises(DataError, match=r"No image\."):
+        probes._understood(ended(0, msgspec.msgpack.encode(refused)))
+
+
+def test_a_request_keeps_every_setting(settings: SearchSettings) -> None:
+    extreme = msgspec.structs.replace(
+        settings, training=TrainingSettings(segmenter_lr=float("inf"))
+    )
+    request = Request(extreme, 2, Path("there"), 1.5, 3.0)
+    assert decoded(encoded(request)) == request
