@@ -18,9 +18,9 @@ UNITS = {unit.lower(): factor for unit, factor in {**SECONDS, **BYTES}.items()}
 MARGIN = 0.05
 """A run fits if it does with so much more than was measured."""
 
-PROBED_SHARE = 0.05
+PROBED_SHARE = 0.1
 """Share of a time budget that the probe may take."""
-PROBED_AT_LEAST = 60.0
+PROBED_AT_LEAST = 120.0
 """Seconds that the probe may take of a short budget, but never more than half of it."""
 PROBED_FOR_MEMORY = 600.0
 """Seconds that the probe may take where time is not limited."""

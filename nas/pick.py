@@ -31,7 +31,7 @@ from nas.tracking import duration
 
 YOURS = "your settings"
 
-SHORTEST_PROBE = 20.0
+SHORTEST_PROBE = 30.0
 """Seconds that one candidate has at least, as long as the probe has them."""
 
 

@@ -18,7 +18,7 @@ from nas import errors, ranks
 from nas.budget import Measured, Unmeasured
 from nas.devices import resolve_device
 from nas.errors import RunError
-from nas.probe_messages import Answer, Refusal, Request, encoded, too_long
+from nas.probe_messages import Answer, Refusal, Request, encoded
 from nas.settings import SearchSettings
 
 PROGRAM = "from nas.rehearsal import answer; answer()"
@@ -28,7 +28,7 @@ KILLED = -9
 
 
 def probe(settings: SearchSettings, seconds: float) -> Measured | Unmeasured:
-    """What a search takes, measured within so many seconds.
+    """What a search takes, measured within so many seconds, or half of them if that is enough.
 
     Of several processes each measures its part of a batch, at the same time and without the
     exchange of gradients.
@@ -44,25 +44,29 @@ def probe(settings: SearchSettings, seconds: float) -> Measured | Unmeasured:
     settings = msgspec.structs.replace(settings, run=run)
     part = -(-settings.training.batch_size // ranks.count())
     with tempfile.TemporaryDirectory() as scratch:
-        request = Request(settings, part, Path(scratch) / "run", time.time(), seconds)
+        folder = Path(scratch) / "run"
+        request = Request(settings, part, folder, time.time(), seconds / 2, seconds)
         try:
             ended = subprocess.run(
                 [sys.executable, "-c", PROGRAM],
                 input=encoded(request),
                 capture_output=True,
                 timeout=seconds,
-                env=_environment(),
+                env=_environment(scratch),
             )
         except subprocess.TimeoutExpired:
-            return Unmeasured(too_long(seconds))
+            return Unmeasured(f"not measured within {seconds:.0f} s")
     return _understood(ended)
 
 
-def _environment() -> dict[str, str]:
-    """Of this process, with its modules, but without what makes it one of several."""
+def _environment(scratch: str) -> dict[str, str]:
+    """Of this process, with its modules, but without what makes it one of several.
+
+    What libraries leave in the folder of temporary files is left in ``scratch``.
+    """
     alone = {name: value for name, value in os.environ.items() if name not in ranks.MARKS}
     modules = (os.path.abspath(place) for place in sys.path)
-    return {**alone, "PYTHONPATH": os.pathsep.join(modules)}
+    return {**alone, "PYTHONPATH": os.pathsep.join(modules), "TMPDIR": scratch}
 
 
 def _understood(ended: subprocess.CompletedProcess[bytes]) -> Measured | Unmeasured:

@@ -18,7 +18,8 @@ class Request(msgspec.Struct, frozen=True):
         part: images of a batch that this process sees.
         folder: where the search may write; it is empty.
         started: when the process was asked for, on the system's clock.
-        seconds: how long it may take from then on.
+        seconds: time from then on after which nothing is measured more than once.
+        most_seconds: time after which the process ends.
     """
 
     settings: SearchSettings
@@ -26,6 +27,7 @@ class Request(msgspec.Struct, frozen=True):
     folder: Path
     started: float
     seconds: float
+    most_seconds: float
 
 
 class Refusal(msgspec.Struct, frozen=True, tag=True):
@@ -51,11 +53,6 @@ def encoded(request: Request) -> bytes:
 def decoded(content: bytes) -> Request:
     """The request that was encoded."""
     return msgspec.msgpack.decode(content, type=Request, dec_hook=_as_path)
-
-
-def too_long(seconds: float) -> str:
-    """Why settings are left unmeasured that need longer than this."""
-    return f"not measured within {seconds:.0f} s"
 
 
 def _as_path(kind: type, value: object) -> object:

@@ -6,6 +6,7 @@ MessagePack. It ends by itself, whatever becomes of the one that has started it.
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import statistics
@@ -25,7 +26,7 @@ from nas.devices import resolve_device, set_threads
 from nas.errors import UserError, is_out_of_memory
 from nas.memory import peak_bytes, present_bytes
 from nas.preparation import open_data
-from nas.probe_messages import Answer, Refusal, Request, decoded, too_long
+from nas.probe_messages import Answer, Refusal, Request, decoded
 from nas.runs import RunFolder
 from nas.search import SearchStage
 from nas.timetable import Timetable, is_rare
@@ -37,13 +38,9 @@ ENOUGH_SECONDS = 5.0
 """Time after which no more of them are, beyond the least number."""
 
 
-class _TooLong(Exception):
-    """What is wanted cannot be measured in time."""
-
-
 @dataclass(frozen=True)
 class _Clock:
-    """The time that a rehearsal has."""
+    """The time of a rehearsal, and how much of it there is to do things more than once."""
 
     started: float
     seconds: float
@@ -58,12 +55,11 @@ class _Clock:
     def median(self, action: Callable[[], object], most: int) -> float:
         """Seconds that an action takes, after it has been done once to warm up.
 
+        Where the time is over by then, those of that once, which are more.
+
         Args:
             action: what is timed.
             most: how often, at most.
-
-        Raises:
-            _TooLong: there is no time to do it twice.
         """
         warm_up = self._timed(action)
         taken: list[float] = []
@@ -71,9 +67,7 @@ class _Clock:
             if self.now() + warm_up > self.seconds:
                 break
             taken.append(self._timed(action))
-        if not taken:
-            raise _TooLong
-        return statistics.median(taken)
+        return statistics.median(taken or [warm_up])
 
     def _timed(self, action: Callable[[], object]) -> float:
         before = self.now()
@@ -86,7 +80,7 @@ def answer() -> None:
     out = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     request = decoded(sys.stdin.buffer.read())
-    signal.alarm(int(request.seconds) + 60)
+    signal.alarm(math.ceil(request.most_seconds))
     out.write(msgspec.msgpack.encode(_answer(request)))
     out.close()
 
@@ -96,8 +90,6 @@ def _answer(request: Request) -> Answer:
         return Answer(measured=measure(request))
     except UserError as error:
         return Answer(refusal=Refusal(type(error).__name__, str(error)))
-    except _TooLong:
-        return Answer(unmeasured=Unmeasured(too_long(request.seconds)))
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise

@@ -65,9 +65,9 @@ def test_no_words_are_no_limits() -> None:
 
 
 @pytest.mark.parametrize(
-    ("minutes", "probe_minutes"), [(1, 0.5), (2, 1), (10, 1), (20, 1), (60, 3), (1200, 60)]
+    ("minutes", "probe_minutes"), [(1, 0.5), (2, 1), (10, 2), (20, 2), (60, 6), (1200, 120)]
 )
-def test_the_probe_takes_a_twentieth_or_a_minute_and_never_half(
+def test_the_probe_takes_a_tenth_or_two_minutes_and_never_half(
     minutes: float, probe_minutes: float
 ) -> None:
     assert Limits(seconds=60 * minutes).probe_seconds == pytest.approx(60 * probe_minutes)

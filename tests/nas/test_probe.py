@@ -129,5 +129,5 @@ def test_a_request_keeps_every_setting(settings: SearchSettings) -> None:
     extreme = msgspec.structs.replace(
         settings, training=TrainingSettings(segmenter_lr=float("inf"))
     )
-    request = Request(extreme, 2, Path("there"), 1.5, 3.0)
+    request = Request(extreme, 2, Path("there"), 1.5, 3.0, 6.0)
     assert decoded(encoded(request)) == request
