@@ -24,12 +24,13 @@ from nas.budget import Measured, Unmeasured
 from nas.data.batches import Shuffled
 from nas.devices import resolve_device, set_threads
 from nas.errors import UserError, is_out_of_memory
+from nas.illustration import draw_architecture_over_epochs, draw_curves
 from nas.memory import peak_bytes, present_bytes
 from nas.preparation import open_data
 from nas.probe_messages import Answer, Refusal, Request, decoded
 from nas.runs import RunFolder
 from nas.search import SearchStage
-from nas.timetable import Timetable, is_rare
+from nas.timetable import LAST, Timetable, is_rare
 from nas.tracking import Tracker
 
 LEAST, MOST = 2, 15
@@ -114,7 +115,8 @@ def measure(request: Request) -> Measured:
         seconds[name] = clock.median(partial(stage.step, *place), 1 if is_rare(name) else MOST)
     with Tracker(stage.folder, say=lambda sentence: None) as tracker:
         for name, epoch in table.ends().items():
-            seconds[name] = clock.median(partial(_end, stage, epoch, tracker), 1)
+            action = _end_run if name == LAST else partial(_end, epoch=epoch, tracker=tracker)
+            seconds[name] = clock.median(partial(action, stage), 1)
     return Measured(table.steps, start, seconds, peak_bytes(device), base)
 
 
@@ -134,3 +136,8 @@ def _end(stage: SearchStage, epoch: int, tracker: Tracker) -> None:
     record: dict[str, Any] = {"epoch": epoch + 1, **stage.finish_epoch(epoch, tracker)}
     tracker.epoch(record, (epoch + 1) * stage.steps)
     stage.folder.save_checkpoint("last", stage.kind, stage.state())
+
+
+def _end_run(stage: SearchStage) -> None:
+    draw_curves(stage.folder)
+    draw_architecture_over_epochs(stage.folder)

@@ -1,4 +1,4 @@
-"""What a search consists of, epoch by epoch: steps of some kinds, and what ends an epoch."""
+"""What a search consists of, epoch by epoch: steps of some kinds, and ends of epochs and run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from nas.settings import SearchSettings
 
 RESTING, STEP, DIAGNOSED = "step of the warm-up", "step", "diagnosed step"
 END, END_WITH_PICTURES = "end of an epoch", "end of an epoch with pictures"
-ENDS = {END, END_WITH_PICTURES}
+LAST = "end of the run"
+ENDS = {END, END_WITH_PICTURES, LAST}
 """Names of the parts; those of steps with their phase where there are several."""
 
 
@@ -66,12 +67,13 @@ class Timetable:
         return found
 
     def ends(self) -> dict[str, int]:
-        """The last epoch (from 0) that ends with pictures, and the last without, by name."""
-        return {
+        """Of each end the last epoch (from 0) that has it, by name; that of the run comes last."""
+        found = {
             name: epoch
             for epoch in range(self.phases * self.epochs)
             for name in self._content(epoch).keys() & ENDS
         }
+        return dict(sorted(found.items(), key=lambda item: item[0] == LAST))
 
     def _content(self, epoch: int) -> Counter[str]:
         phase, within = divmod(epoch, self.epochs)
@@ -82,7 +84,8 @@ class Timetable:
             diagnosed = len(self._diagnosed(epoch))
             steps = {f"{STEP}{where}": self.steps - diagnosed, f"{DIAGNOSED}{where}": diagnosed}
         drawn = is_drawn(epoch, self.phases * self.epochs)
-        return +Counter({**steps, END_WITH_PICTURES if drawn else END: 1})
+        is_last = epoch == self.phases * self.epochs - 1
+        return +Counter({**steps, END_WITH_PICTURES if drawn else END: 1, LAST: int(is_last)})
 
     def _diagnosed(self, epoch: int) -> range:
         """The steps of an epoch in which both products are compared."""

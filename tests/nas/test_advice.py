@@ -40,6 +40,7 @@ def tried(
         "step of the warm-up": step / 2,
         "end of an epoch": 0.0,
         "end of an epoch with pictures": 0.0,
+        "end of the run": 0.0,
     }
     changes = {"order": order} if order == "first" else {}
     return Tried(Candidate(settings, changes), Measured(10, start, parts, peak, base), 0.0, limits)

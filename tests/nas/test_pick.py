@@ -21,9 +21,9 @@ SETTINGS = SearchSettings(
 
 
 def measured(seconds: float, size: float) -> Measured:
-    """Of a run of this duration: 3 epochs of 2 steps and an end, and the start."""
-    part = seconds / (EPOCHS * 3 + 1)
-    parts = {"step": part, "end of an epoch with pictures": part}
+    """Of a run of this duration: 3 epochs of 2 steps and an end, the start, and the end."""
+    part = seconds / (EPOCHS * 3 + 2)
+    parts = {"step": part, "end of an epoch with pictures": part, "end of the run": part}
     return Measured(2, part, parts, size, 0.0)
 
 
@@ -119,10 +119,10 @@ def test_what_could_not_be_measured_does_not_fit() -> None:
 
 
 def test_durations_are_those_of_the_run() -> None:
-    parts = {"step": 2.0, "end of an epoch with pictures": 5.0}
+    parts = {"step": 2.0, "end of an epoch with pictures": 4.5, "end of the run": 1.5}
     found = Measured(4, 7.0, parts, 2.5e9, 1e9)
     tried = Tried(Candidate(SETTINGS), found, 11.0, Limits(40.0, 5e9))
-    assert tried.seconds == 11 + 7 + EPOCHS * (4 * 2 + 5)
+    assert tried.seconds == 11 + 7 + EPOCHS * (4 * 2 + 4.5) + 1.5
     assert tried.step_seconds == pytest.approx(2.0)
     assert tried.excess == pytest.approx(57 / 40)
     assert str(tried) == "your settings: 57 s, 2.50 GB"

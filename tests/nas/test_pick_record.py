@@ -41,7 +41,12 @@ def measured(step: float) -> Measured:
     return Measured(
         10,
         5.0,
-        {"step": step, "step of the warm-up": step / 2, "end of an epoch with pictures": 1.0},
+        {
+            "step": step,
+            "step of the warm-up": step / 2,
+            "end of an epoch with pictures": 1.0,
+            "end of the run": 0.0,
+        },
         1.5e9,
         0.5e9,
     )

@@ -18,7 +18,7 @@ from nas.settings import (
     TrainingSettings,
 )
 from nas.supernets import SEARCHED_SEGMENTER
-from nas.timetable import END, END_WITH_PICTURES, Timetable, steps_of
+from nas.timetable import END, END_WITH_PICTURES, LAST, Timetable, steps_of
 
 TABLES = st.builds(
     Timetable,
@@ -50,6 +50,7 @@ def walked(table: Timetable) -> list[Counter[str]]:
             drawn = is_drawn(phase * table.epochs + within, table.phases * table.epochs)
             content[END_WITH_PICTURES if drawn else END] += 1
             epochs.append(content)
+    epochs[-1][LAST] = 1
     return epochs
 
 
@@ -80,6 +81,7 @@ def test_each_kind_has_a_place_where_it_is(table: Timetable) -> None:
         )
         assert not complete or epoch % table.epochs >= table.complete_from
     assert all(name in contents[epoch] for name, epoch in ends.items())
+    assert list(ends)[-1] == LAST
 
 
 def test_a_small_search_by_hand() -> None:
@@ -87,7 +89,7 @@ def test_a_small_search_by_hand() -> None:
     assert table.contents() == [
         {"step of the warm-up": 4, END_WITH_PICTURES: 1},
         {"step": 3, "diagnosed step": 1, END_WITH_PICTURES: 1},
-        {"step": 3, "diagnosed step": 1, END_WITH_PICTURES: 1},
+        {"step": 3, "diagnosed step": 1, END_WITH_PICTURES: 1, LAST: 1},
     ]
     assert table.places() == {
         "step of the warm-up": (0, 0),

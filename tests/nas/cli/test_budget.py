@@ -15,7 +15,7 @@ from nas import pick
 from nas.budget import Measured, Unmeasured
 from nas.runs import RunFolder
 from nas.settings import SearchSettings
-from nas.timetable import END, END_WITH_PICTURES
+from nas.timetable import ENDS
 
 Command = Callable[..., Any]
 GB = 1e9
@@ -33,7 +33,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[SearchSettings]:
         first, both = architecture.order == "first", architecture.product_for == "both"
         step = 1.0 if first else 10.0 if both else 5.0
         size = (1 if first else 2) * GB / (2 if settings.cell.recompute_cells else 1)
-        ends = {END: 0.0, END_WITH_PICTURES: 0.0}
+        ends = dict.fromkeys(ENDS, 0.0)
         return Measured(1, 0.0, {"step": step, "step of the warm-up": 1.0, **ends}, size, GB / 4)
 
     monkeypatch.setattr(pick, "probe", probe)
