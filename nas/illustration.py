@@ -130,9 +130,10 @@ def draw_architecture_over_epochs(folder: RunFolder) -> None:
 
 def _draw_cells_over_epochs(role: Role, found: Sequence[Relaxation], folder: RunFolder) -> None:
     for kind in get_args(CellKind):
-        values = np.array([each.probabilities(kind) for each in found])
+        values = np.array([each.shares(kind) for each in found])
+        weighted = ", probabilities times weights of edges" if found[0].has_edges else ""
         figure = plots.probabilities_over_epochs(
-            range(1, len(found) + 1), values, found[0].operations, f"{kind} cell"
+            range(1, len(found) + 1), values, found[0].operations, f"{kind} cell{weighted}"
         )
         _save_figure(figure, folder.pictures / f"{role}_{kind}_over_epochs.png")
 

@@ -53,7 +53,7 @@ from search_spaces.parametric_genotypes import FlexVGGGenotype
 if TYPE_CHECKING:
     from nas.patch_training import PatchStage
 
-AS_CODED = ("adversarial_loss", "cue", "discriminator_steps", "unlabelled_weight")
+AS_CODED = ("adversarial_loss", "cue", "discriminator_steps", "unlabelled_weight", "passes")
 """Settings of the game that have no place in Nelson's code."""
 
 STANDING_STILL = UnrolledStep(rate=0.0)

@@ -43,7 +43,13 @@ from nas.runs import RunFolder, now, unwritable, versions, without_none
 from nas.scoring import validate
 from nas.settings import ArchitectureSettings, SearchSettings
 from nas.settling import settle
-from nas.supernets import SEARCHED_SEGMENTER, check_spaces, searched_networks
+from nas.supernets import (
+    SEARCHED_SEGMENTER,
+    check_spaces,
+    cool,
+    searched_networks,
+    temperature_of,
+)
 from nas.tracking import Tracker
 from nas.training import Training, as_numbers
 from nas.training_batches import (
@@ -277,6 +283,8 @@ class SearchStage:
         """What an epoch of the phase, counted from 0, asks of both players, who are told."""
         if not isinstance(self.game, AdversarialSegmentation):
             return Moment(Pressure(0.0), 0)
+        for supernet in self.phase.supernets.values():
+            cool(supernet, self.settings.cell, within, self.settings.training.epochs)
         moment = self._relations.at(within + 1)
         self.game.enter(moment.pressure, learns=moment.discriminator_steps > 0)
         return moment
@@ -352,7 +360,13 @@ class SearchStage:
         }
         if not isinstance(self.game, AdversarialSegmentation):
             return rates
-        return {**rates, "adversarial_weight": self._moment(within).pressure.adversarial}
+        rates["adversarial_weight"] = self._moment(within).pressure.adversarial
+        temperatures = {
+            f"{role}_temperature": temperature
+            for role, supernet in self.phase.supernets.items()
+            if (temperature := temperature_of(supernet)) is not None
+        }
+        return rates | temperatures
 
     def _examine(self, epoch: int, within: int, tracker: Tracker) -> dict[str, float]:
         """The discriminator's health on the architecture half, told where it is out of band."""

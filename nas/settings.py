@@ -156,6 +156,18 @@ class CellSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     recompute_cells: bool = False
     """Compute each cell again in the backward pass: less memory, the same gradients, more time."""
 
+    partial_channels: Positive = 1
+    """k: mixed operations see one of so many parts of the channels, the others pass by, and edges
+    are weighed against each other (PC-DARTS: 4); 1 shows them all (as published)."""
+
+    relaxation: Literal["softmax", "single-path"] = "softmax"
+    """softmax: all operations of an edge count, weighted (as published); single-path: one of them,
+    drawn for each pass, is computed (GDAS)."""
+
+    temperature: tuple[Rate, Rate] = (10.0, 0.1)
+    """Of the gradient of --relaxation single-path in the first and in the last epoch, linear in
+    between (GDAS: 10 0.1)."""
+
 
 class FlexVGGSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The ranges of --space flexvgg; one value is no choice.
@@ -348,6 +360,10 @@ class GameSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     cue_strength: Share = 0.1
     """Share of a smoothed truth that is spread over all classes; largest share of noise in a
     noised truth."""
+
+    passes: Literal["separate", "joint"] = "separate"
+    """separate: real and fake maps go through the discriminator one after the other (as published);
+    joint: in one batch, which is faster, and another method under --normalisation batch."""
 
     adversarial_start: Positive = 1
     """Epoch, the first is 1, in which the adversarial training begins."""

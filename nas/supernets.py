@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from nas.devices import seeded
 from nas.errors import UsageError
 from nas.settings import (
+    CellSettings,
     ConcatenationFCNSettings,
     SearchSettings,
     SpaceSettings,
@@ -24,6 +25,7 @@ from search_spaces.parametric_genotypes import (
     Parameters,
     check_candidates,
 )
+from search_spaces.path_sampling import linear_temperature
 from search_spaces.supernet import Supernet
 
 SEARCHED_SEGMENTER = "search:concatenation_fcn"
@@ -73,6 +75,27 @@ def new_supernet(role: Role, settings: SearchSettings, channels: int, classes: i
         return _cell(settings, in_channels)
 
 
+def cool(supernet: Supernet, settings: CellSettings, epoch: int, epochs: int) -> None:
+    """Give a supernet that draws paths the temperature of an epoch, counted from 0.
+
+    Args:
+        supernet: any.
+        settings: of its cells.
+        epoch: of its search.
+        epochs: of its search.
+    """
+    if isinstance(supernet, CellSupernet) and supernet.sampler is not None:
+        temperature = linear_temperature(*settings.temperature, epoch, epochs)
+        supernet.sampler.temperature = temperature
+
+
+def temperature_of(supernet: Supernet) -> float | None:
+    """The temperature at which a supernet draws paths; None where it draws none."""
+    if isinstance(supernet, CellSupernet) and supernet.sampler is not None:
+        return supernet.sampler.temperature
+    return None
+
+
 def check_spaces(settings: SearchSettings) -> None:
     """Refuse spaces that hold an impossible network.
 
@@ -87,6 +110,7 @@ def check_spaces(settings: SearchSettings) -> None:
             _check_ranges("flexvgg", *_flexvgg_space(settings, 2))
         else:
             _check_operations(settings)
+            _check_relaxation(settings.cell)
 
 
 def _check_ranges(
@@ -112,6 +136,26 @@ def _check_operations(settings: SearchSettings) -> None:
         raise UsageError(f"--operations: {error}.") from error
 
 
+def _check_relaxation(settings: CellSettings) -> None:
+    parts, channels = settings.partial_channels, settings.channels
+    if parts > 1 and settings.relaxation == "single-path":
+        raise UsageError(
+            f"--partial-channels {parts} mixes operations, and --relaxation single-path mixes "
+            "none: leave one of them out."
+        )
+    if parts > 1 and (channels % parts or channels < 2 * parts):
+        raise UsageError(
+            f"--partial-channels {parts} needs --channels that it divides into parts of 2 or more, "
+            f"such as {2 * parts}, {4 * parts}; they are {channels}."
+        )
+    first, last = settings.temperature
+    if last > first:
+        raise UsageError(
+            f"--temperature {first:g} {last:g} rises from the first epoch to the last: give the "
+            "higher one first."
+        )
+
+
 def _cell(settings: SearchSettings, in_channels: int) -> CellSupernet:
     cell = settings.cell
     supernet = CellSupernet(
@@ -125,6 +169,8 @@ def _cell(settings: SearchSettings, in_channels: int) -> CellSupernet:
         stem_multiplier=cell.stem_multiplier,
         sees_image=sees_image(settings.space),
         ends="pixel_discriminator" if settings.space.verdict == "pixel" else "discriminator",
+        partial_channels=cell.partial_channels,
+        single_path=cell.relaxation == "single-path",
     )
     supernet.recompute = cell.recompute_cells
     return supernet

@@ -44,6 +44,8 @@ def unused_in_search(settings: SearchSettings) -> dict[str, str]:
     if space != "cell":
         why = f"is about --space cell, and the space is {space}"
         unused |= dict.fromkeys((*CellSettings.__struct_fields__, "verdict"), why)
+    elif settings.cell.relaxation != "single-path":
+        unused["temperature"] = "is about --relaxation single-path, and operations are mixed"
     if space != "flexvgg":
         why = f"is about --space flexvgg, and the space is {space}"
         unused |= dict.fromkeys(FlexVGGSettings.__struct_fields__, why)

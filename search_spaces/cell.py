@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -30,8 +31,11 @@ from search_spaces.derivation import derive
 from search_spaces.description import Normalisation
 from search_spaces.normalisation import conv2d, linear
 from search_spaces.operations import FactorisedReduction, Style, build_operation, relu_conv_norm
+from search_spaces.partial_cell import PartialCell
+from search_spaces.path_sampling import PathSampler
 from search_spaces.relaxation import ArchitectureParameters
 from search_spaces.relaxed_cell import RelaxedCell
+from search_spaces.sampled_cell import SampledCell
 from search_spaces.supernet import Supernet
 
 KINDS: Mapping[str, CellKind] = {"N": "normal", "R": "reduction"}
@@ -216,9 +220,14 @@ class CellSupernet(CellStack, Supernet):
         operations: candidate operations, at least one other than `none`.
         edges_per_node: edges kept per node when a genotype is derived.
         generator: draws the initial architecture parameters; by default torch's own.
+        partial_channels: k; mixed operations see one of so many parts of the channels, and edges
+            have parameters too, unless it is 1 (Xu et al. 2020).
+        single_path: each pass goes through one operation of each edge, drawn anew by ``sampler``
+            (Dong & Yang 2019), in evaluation mode through the most probable one.
 
     Raises:
         GenotypeError: the operations or the layout cannot be.
+        ValueError: the channels cannot be divided, or both relaxations are asked for.
     """
 
     def __init__(
@@ -236,8 +245,12 @@ class CellSupernet(CellStack, Supernet):
         sees_image: bool = False,
         ends: Ends = "discriminator",
         generator: torch.Generator | None = None,
+        partial_channels: int = 1,
+        single_path: bool = False,
     ) -> None:
         cell_genotype.check_operations(operations)
+        if single_path and partial_channels > 1:
+            raise ValueError("a single path goes through all channels: partial_channels must be 1")
         style = Style(normalisation, affine=False, pool_norm=True)
         network = Network(
             channels=channels,
@@ -250,19 +263,27 @@ class CellSupernet(CellStack, Supernet):
             outputs=outputs,
         )
 
+        build: Callable[..., RelaxedCell] = SampledCell if single_path else RelaxedCell
+        if partial_channels > 1:
+            build = partial(PartialCell, partial_channels)
+
         def make_cell(place: Place) -> RelaxedCell:
             stride, brought = place.stride(0), bring(place, style)
-            return RelaxedCell(*brought, nodes, operations, place.channels, stride, style)
+            return build(*brought, nodes, operations, place.channels, stride, style)
 
         super().__init__(network, in_channels, outputs, style, make_cell)
         self.operations = tuple(operations)
         self.edges_per_node = edges_per_node
-        self.alpha = ArchitectureParameters(nodes, len(operations), generator)
+        self.alpha = ArchitectureParameters(
+            nodes, len(operations), generator, weigh_edges=partial_channels > 1
+        )
+        self.sampler = PathSampler() if single_path else None
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits, see `stack`, of images (N, in_channels, H, W)."""
-        probabilities = self.alpha.probabilities()
-        return self.stack(images, {kind: (rows,) for kind, rows in probabilities.items()})
+        if self.sampler is not None:
+            return self.stack(images, self.sampler(self.alpha.logits()))
+        return self.stack(images, {kind: (rows,) for kind, rows in self.alpha.shares().items()})
 
     def alphas(self) -> list[nn.Parameter]:
         """The architecture parameters."""

@@ -94,15 +94,19 @@ class Cell(Struct, frozen=True, forbid_unknown_fields=True):
         )
 
 
-class Relaxation(Struct, frozen=True, forbid_unknown_fields=True):
+class Relaxation(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Architecture parameters alpha: a row per edge of the complete cell, a column per operation.
 
     The rows are in the order of `complete_edges`: 0->2, 1->2, 0->3, 1->3, 2->3, 0->4, ...
+    ``normal_edges`` and ``reduction_edges`` are the parameters beta of the edges, in that order,
+    where edges are normalised (Xu et al. 2020).
     """
 
     operations: tuple[str, ...]
     normal: tuple[tuple[float, ...], ...]
     reduction: tuple[tuple[float, ...], ...]
+    normal_edges: tuple[float, ...] | None = None
+    reduction_edges: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         check_operations(self.operations)
@@ -120,15 +124,50 @@ class Relaxation(Struct, frozen=True, forbid_unknown_fields=True):
                 all(math.isfinite(value) for row in alpha for value in row),
                 f"{kind} holds values that are not finite",
             )
+        require(
+            (self.normal_edges is None) == (self.reduction_edges is None),
+            "normal_edges and reduction_edges belong together: both or none were expected",
+        )
+        for kind, beta in (("normal", self.normal_edges), ("reduction", self.reduction_edges)):
+            require(
+                beta is None or len(beta) == len(self.normal),
+                f"{kind}_edges has {len(beta or ())} values: {len(self.normal)} were expected, one "
+                "for each edge",
+            )
+            require(
+                all(map(math.isfinite, beta or ())),
+                f"{kind}_edges holds values that are not finite",
+            )
 
     @property
     def nodes(self) -> int:
         """Number of intermediate nodes of a cell."""
         return (math.isqrt(9 + 8 * len(self.normal)) - 3) // 2
 
+    @property
+    def has_edges(self) -> bool:
+        """Whether the edges have parameters of their own."""
+        return self.normal_edges is not None
+
     def probabilities(self, kind: CellKind) -> tuple[tuple[float, ...], ...]:
         """Softmax over the operations of each edge; every row sums to 1."""
         return tuple(softmax(row) for row in getattr(self, kind))
+
+    def edge_weights(self, kind: CellKind) -> tuple[float, ...]:
+        """Softmax over the edges into a node, for all nodes; 1 where edges have no parameters."""
+        beta = getattr(self, f"{kind}_edges")
+        if beta is None:
+            return (1.0,) * len(self.normal)
+        weights: list[float] = []
+        for node in range(self.nodes):
+            first = len(weights)
+            weights.extend(softmax(beta[first : first + INPUTS + node]))
+        return tuple(weights)
+
+    def shares(self, kind: CellKind) -> tuple[tuple[float, ...], ...]:
+        """The probabilities of an edge times its weight: what each operation adds to the node."""
+        pairs = zip(self.probabilities(kind), self.edge_weights(kind), strict=True)
+        return tuple(tuple(weight * each for each in row) for row, weight in pairs)
 
 
 class Network(Struct, frozen=True, forbid_unknown_fields=True):

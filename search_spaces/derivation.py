@@ -27,9 +27,11 @@ def derive(
 
     The probabilities are the softmax over the operations of an edge. `none` takes part in the
     softmax but is never chosen: the strength of an edge is the probability of its best operation
-    other than `none`. Of equally strong edges the one from the lower source wins, of equally
-    probable operations the first. The output of a cell concatenates all its intermediate nodes.
-    The genotype shows the probabilities rounded to six digits.
+    other than `none`, times the edge's weight where edges have weights (Xu et al. 2020, section
+    3.3). Of equally strong edges the one from the lower source wins, of equally probable operations
+    the first. The output of a cell concatenates all its intermediate nodes. The genotype shows the
+    strengths, rounded to six digits, as probabilities: with weights of edges they are those of a
+    pair of edge and operation among all into the node.
 
     Args:
         relaxation: the architecture parameters; they are kept in the genotype.
@@ -51,7 +53,7 @@ def derive(
 
 def _derive_cell(relaxation: Relaxation, kind: CellKind, edges_per_node: int) -> Cell:
     incoming: list[list[Ranked]] = [[] for _ in range(relaxation.nodes)]
-    rows = relaxation.probabilities(kind)
+    rows = relaxation.shares(kind)
     for (source, target), row in zip(complete_edges(relaxation.nodes), rows, strict=True):
         incoming[target - INPUTS].append(_best_operation(relaxation.operations, row, source))
     return Cell(

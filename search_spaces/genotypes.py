@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from search_spaces.cell_genotype import CellGenotype
+from search_spaces.cell_genotype import CellGenotype, Relaxation
 from search_spaces.description import GenotypeError, require
 from search_spaces.parametric_genotypes import ConcatenationFCNGenotype, FlexVGGGenotype
 
@@ -21,7 +21,8 @@ Genotype: TypeAlias = CellGenotype | FlexVGGGenotype | ConcatenationFCNGenotype
 """Any genotype; files tell them apart by ``space``."""
 
 FORMAT = "discriminator-nas/genotype"
-VERSION = 1
+VERSION = 2
+"""Of files with parameters of edges; all others are as in version 1, and say so."""
 
 
 def same_architecture(first: Genotype, second: Genotype) -> bool:
@@ -44,7 +45,7 @@ def read(path: str | os.PathLike[str]) -> Genotype:
 
 def write(genotype: Genotype, path: str | os.PathLike[str]) -> None:
     """Write a genotype file; whoever reads meanwhile sees the old file or the new one, whole."""
-    content = {"format": FORMAT, "version": VERSION, **msgspec.to_builtins(genotype)}
+    content = {"format": FORMAT, "version": _version(genotype), **msgspec.to_builtins(genotype)}
     path = Path(path)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
     try:
@@ -62,11 +63,22 @@ def _decode(content: bytes) -> Genotype:
     )
     version = fields.pop("version", None)
     require(
-        version == VERSION,
-        f"the genotype has version {version!r}: {VERSION} was expected; update this program",
+        version in range(1, VERSION + 1),
+        f"the genotype has version {version!r}: at most {VERSION} was expected; update this "
+        "program",
     )
     genotype: Genotype = msgspec.convert(fields, Genotype)
+    require(
+        version >= _version(genotype),
+        f"the genotype has version {version}, in which edges had no parameters",
+    )
     return genotype
+
+
+def _version(genotype: Genotype) -> int:
+    """The first version that can hold a genotype: programs that know no later one read it."""
+    relaxation = genotype.relaxation
+    return VERSION if isinstance(relaxation, Relaxation) and relaxation.has_edges else 1
 
 
 def _pretty(value: Any, indent: str = "", width: int = 100) -> str:

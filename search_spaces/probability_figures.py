@@ -25,12 +25,13 @@ def probabilities_figure(relaxation: Relaxation | Choices) -> Figure:
 def heat_map(relaxation: Relaxation) -> Figure:
     """Heat map of the softmax over operations: a row per edge, a column per operation.
 
-    Both cells share one scale, from 0 to the largest probability.
+    Where edges have weights, of the products with these. Both cells share one scale, from 0 to the
+    largest number.
     """
     from matplotlib.figure import Figure
 
     kinds = get_args(CellKind)
-    rows = {kind: relaxation.probabilities(kind) for kind in kinds}
+    rows = {kind: relaxation.shares(kind) for kind in kinds}
     largest = max(max(row) for kind in kinds for row in rows[kind])
     edges = [_edge_name(*edge) for edge in complete_edges(relaxation.nodes)]
     operations = [name.replace("_", " ") for name in relaxation.operations]
@@ -45,7 +46,8 @@ def heat_map(relaxation: Relaxation) -> Figure:
         )
         axes.set_yticks(range(len(edges)), edges)
         _write_numbers(axes, rows[kind], bright=0.6 * largest)
-    figure.colorbar(image, ax=panels, label="probability", fraction=0.03)
+    label = "probability times weight of the edge" if relaxation.has_edges else "probability"
+    figure.colorbar(image, ax=panels, label=label, fraction=0.03)
     return figure
 
 

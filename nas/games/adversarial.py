@@ -1,8 +1,12 @@
 """What all adversarial games share: two kinds of class maps, and a discriminator that judges them.
 
 The discriminator judges class maps (N, K, H, W), as far as it sees the image together with it. A
-game says which maps are "real" and which are "fake"; both pass through the discriminator
-separately, so that batch statistics never mix.
+game says which maps are "real" and which are "fake". Both pass through the discriminator
+separately, so that batch statistics never mix, unless a joint pass is asked for.
+
+A discriminator that draws a path of operations for each pass draws one for each loss: real and fake
+meet the same network, and what the path adds to the verdicts on both cancels in their difference.
+The gradient is the same on average, and less noisy.
 """
 
 from __future__ import annotations
@@ -22,8 +26,10 @@ from nas.data.cases import UNKNOWN
 from nas.games.segmentation import Segmentation, at_least_float32
 from nas.losses.adversarial import ADVERSARIAL_LOSSES, AdversarialLoss
 from nas.terms import ByTerms
+from search_spaces.path_sampling import one_path
 
 Side: TypeAlias = Literal["real", "fake"]
+Passes: TypeAlias = Literal["separate", "joint"]
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,8 @@ class AdversarialSegmentation(Segmentation, ABC):
         sees_image: whether the image is appended to the map.
         adversarial: the losses on verdicts.
         cue: what the discriminator sees of a prediction and of a truth.
+        passes: whether real and fake maps go through the discriminator one after the other, or in
+            one batch. Where no batch statistics enter, both give the same verdicts.
     """
 
     discriminator: nn.Module
@@ -61,6 +69,7 @@ class AdversarialSegmentation(Segmentation, ABC):
     sees_image: bool = False
     adversarial: AdversarialLoss = ADVERSARIAL_LOSSES["non-saturating"]
     cue: Cue = field(default_factory=lambda: new_cue("probabilities", 0.0))
+    passes: Passes = field(default="separate", kw_only=True)
 
     def enter(self, pressure: Pressure, learns: bool) -> None:
         """Begin an epoch.
@@ -110,8 +119,16 @@ class AdversarialSegmentation(Segmentation, ABC):
     @torch.no_grad()
     def verdicts(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Logits of "real" for real and for fake maps; for records, without gradients."""
-        real, fake = self.contestants(batch)
-        return self.judge(real, batch, "real"), self.judge(fake, batch, "fake")
+        return self.judge_both(*self.contestants(batch), batch)
+
+    def judge_both(self, real: Tensor, fake: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The discriminator's logits of "real" for the maps of both sides of a batch."""
+        if self.passes == "joint":
+            images = torch.cat([self.images_of(batch, "real"), self.images_of(batch, "fake")])
+            verdicts = self.verdict(torch.cat([real, fake]), images)
+            return verdicts[: len(real)], verdicts[len(real) :]
+        with one_path(self.discriminator):
+            return self.judge(real, batch, "real"), self.judge(fake, batch, "fake")
 
     def judge(self, maps: Tensor, batch: Batch, of: Side) -> Tensor:
         """The discriminator's logits of "real" for the maps of one side of a batch."""
@@ -137,12 +154,20 @@ class AdversarialSegmentation(Segmentation, ABC):
         return where_known(maps, labels)
 
     def _discrimination(self, real: Tensor, fake: Tensor, batch: Batch) -> Iterator[Tensor]:
-        """The discriminator's losses on real and on fake maps, each with a pass of its own."""
-        on_real = self.adversarial.real(self.judge(real, batch, "real"))
-        yield batch.share_of(on_real, self.counted("real"))
-        del on_real
-        on_fake = self.adversarial.fake(self.judge(fake, batch, "fake"))
-        yield batch.share_of(on_fake, self.counted("fake"))
+        """The discriminator's losses on real and on fake maps, one of both in a joint pass."""
+        if self.passes == "joint":
+            verdicts = self.judge_both(real, fake, batch)
+            yield self._on_real(verdicts[0], batch) + self._on_fake(verdicts[1], batch)
+            return
+        with one_path(self.discriminator):
+            yield self._on_real(self.judge(real, batch, "real"), batch)
+            yield self._on_fake(self.judge(fake, batch, "fake"), batch)
+
+    def _on_real(self, verdicts: Tensor, batch: Batch) -> Tensor:
+        return batch.share_of(self.adversarial.real(verdicts), self.counted("real"))
+
+    def _on_fake(self, verdicts: Tensor, batch: Batch) -> Tensor:
+        return batch.share_of(self.adversarial.fake(verdicts), self.counted("fake"))
 
 
 def where_known(maps: Tensor, labels: Tensor) -> Tensor:

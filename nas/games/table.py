@@ -105,5 +105,6 @@ def new_game(
         sees_image,
         ADVERSARIAL_LOSSES[game.adversarial_loss],
         new_cue(game.cue, game.cue_strength),
+        passes=game.passes,
         criterion=criterion,
     )

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from nas.data.batches import Batch
 from nas.games.adversarial import AdversarialSegmentation, Side, where_known
+from search_spaces.path_sampling import one_path
 
 
 @dataclass
@@ -35,6 +36,10 @@ class TruthAgainstPrediction(AdversarialSegmentation):
         For the non-saturating loss; x are labelled and u unlabelled images. Dong's Eq. 1 has no u,
         Lalwani's L_G has both in turn (Section III.C.3 and 4).
         """
+        with one_path(self.discriminator):
+            return self._segmenter_loss(batch)
+
+    def _segmenter_loss(self, batch: Batch) -> Tensor:
         pressure = self.pressure
         terms = [self._supervised(batch)] if pressure.supervised else []
         if pressure.unlabelled and batch.unlabelled is not None:

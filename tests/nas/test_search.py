@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,11 +16,12 @@ import torch
 
 from nas.data.batches import Batches
 from nas.data.splits import Split
-from nas.errors import DataError, UsageError
+from nas.errors import DataError, Interrupted, UsageError
 from nas.phases import new_phase, plan
 from nas.preparation import Data
+from nas.products import exact, finite_difference
 from nas.runs import RunFolder
-from nas.search import SearchStage, check_settings
+from nas.search import SearchStage, check_settings, run_search
 from nas.settings import (
     ArchitectureSettings,
     AugmentationSettings,
@@ -36,6 +39,7 @@ from nas.supernets import SEARCHED_SEGMENTER
 from nas.tracking import Tracker
 from search_spaces import genotypes
 from search_spaces.derivation import derive
+from search_spaces.path_sampling import PathSampler
 from search_spaces.supernet import Supernet
 
 CPU = torch.device("cpu")
@@ -704,3 +708,87 @@ def test_both_halves_have_unlabelled_images_of_their_own(
     weights, architecture = shown(stage.weight_batches), shown(stage.architecture_batches)
     assert len(weights) == len(architecture) == 2
     assert not weights & architecture
+
+
+def test_the_temperature_of_single_paths_follows_the_epochs(
+    new_stage: Callable[..., SearchStage],
+) -> None:
+    stage = new_stage(cell={"relaxation": "single-path", "temperature": (8.0, 2.0)})
+    found = []
+    for epoch in range(4):
+        stage.step(epoch, 0)
+        sampler = supernet(stage).sampler
+        assert isinstance(sampler, PathSampler)
+        found.append(sampler.temperature)
+        assert stage._rates(epoch)["discriminator_temperature"] == found[-1]
+    assert found == pytest.approx([8, 6, 4, 2])
+    assert "discriminator_temperature" not in new_stage()._rates(0)
+
+
+def test_the_noise_of_a_finite_difference_is_one_path(
+    new_stage: Callable[..., SearchStage],
+) -> None:
+    """At a tiny radius it is the exact product but for rounding; two paths would be far apart."""
+    stage = new_stage(
+        cell={"relaxation": "single-path"},
+        training={"segmenter_lr": 0.1, "discriminator_lr": 0.1, "adversarial_weight": 1.0},
+    )
+    stage.game.segmenter.double()
+    stage.game.discriminator.double()
+    (group,) = stage.engine.groups
+    train, validation = (
+        batches.batch(0, 0) for batches in (stage.weight_batches, stage.architecture_batches)
+    )
+    train, validation = (b._replace(images=b.images.double()) for b in (train, validation))
+    found = []
+    for product in (exact(), finite_difference(1e-7)):
+        engine = stage.engine.with_product(product)
+        torch.manual_seed(2)
+        found.append(engine.hypergradient(group, train, validation))
+    for name, term in found[0].indirect.items():
+        for one, other in zip(term, found[1].indirect[name], strict=True):
+            assert (one - other).norm() <= 0.05 * one.norm()
+    assert any(float(part.norm()) > 0 for term in found[0].indirect.values() for part in term)
+
+
+@pytest.mark.parametrize("cell", [{"relaxation": "single-path"}, {"partial_channels": 2}])
+def test_a_resumed_search_ends_bit_for_bit_as_if_nothing_happened(
+    tmp_path: Path, discs: Callable[..., Data], cell: dict[str, Any]
+) -> None:
+    chosen = settings(training={"epochs": 3}, cell={"channels": 4, **cell})
+    whole, stopped = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "stopped")
+    step = SearchStage.step
+
+    def interrupted(stage: SearchStage, epoch: int, number: int) -> dict[str, float]:
+        if (epoch, number) == (1, 1):
+            os.kill(os.getpid(), signal.SIGTERM)
+        return step(stage, epoch, number)
+
+    with (
+        patch("nas.search.open_data", return_value=discs(train=7, val=0)),
+        patch("nas.search.draw_search"),
+        patch("nas.search.draw_architecture_over_epochs"),
+    ):
+        run_search(chosen, whole, resume=False)
+        with patch.object(SearchStage, "step", interrupted), pytest.raises(Interrupted):
+            run_search(chosen, stopped, resume=False)
+        run_search(chosen, stopped, resume=True)
+    networks = [
+        folder.load_checkpoint("last", "search")["stage"]["networks"] for folder in (whole, stopped)
+    ]
+    assert equal(*networks)
+    assert genotypes.read(whole.genotype_files("discriminator")[-1]).relaxation is not None
+
+
+@pytest.mark.parametrize(
+    ("cell", "words"),
+    [
+        ({"partial_channels": 2, "relaxation": "single-path", "channels": 8}, "mixes none"),
+        ({"partial_channels": 4, "channels": 6}, "--channels that it divides"),
+        ({"partial_channels": 4, "channels": 4}, "such as 8, 16; they are 4"),
+        ({"temperature": (0.1, 10.0)}, "rises from the first epoch"),
+    ],
+)
+def test_relaxations_that_cannot_be_are_refused(cell: dict[str, Any], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        check_settings(settings(cell=cell))

@@ -154,3 +154,22 @@ def test_what_was_derived_from_is_kept_beside_the_choice() -> None:
 def test_at_least_one_edge_is_kept(edges_per_node: int) -> None:
     with pytest.raises(ValueError, match="at least 1"):
         derive(_relaxation(np.zeros((2, 8))), edges_per_node=edges_per_node)
+
+
+def test_an_edge_with_a_weight_is_as_strong_as_its_best_operation_times_that() -> None:
+    """Node 3 has edges of best probabilities 0.5, 0.4, 0.3 and weights 0.1, 0.3, 0.6."""
+    operations = ("skip_connect", "none", "sep_conv_3x3")
+    best = [0.5, 0.5, 0.5, 0.4, 0.3]
+    alpha = np.log([[0.2, 0.8 - share, share] for share in best])
+    alpha[4] = np.log([0.05, 0.65, 0.3])
+    beta = tuple(np.log([0.5, 0.5, 0.1, 0.3, 0.6]).tolist())
+    relaxation = Relaxation(operations, _rows(alpha), _rows(alpha), beta, beta)
+    genotype = derive(relaxation)
+    edges = genotype.normal.nodes[1]
+    assert [(edge.operation, edge.source) for edge in edges] == [
+        ("sep_conv_3x3", 1),
+        ("sep_conv_3x3", 2),
+    ]
+    assert [edge.probability for edge in edges] == pytest.approx([0.12, 0.18])
+    without = derive(Relaxation(operations, _rows(alpha), _rows(alpha)))
+    assert [edge.source for edge in without.normal.nodes[1]] == [0, 1]

@@ -100,7 +100,7 @@ EDGE = ("normal", "nodes", 0, 0)
     [
         (_set("network", "sees_image", "yes"), "`bool`, got `str`"),
         (_set("format", "other"), "this is not a genotype"),
-        (_set("version", 2), "version 2: 1 was expected"),
+        (_set("version", 3), "version 3: at most 2 was expected"),
         (_set("space", "tree"), r"tree.*\$\.space"),
         (_set("extra", 1), "extra"),
         (_set("network", "width", 1), r"width.*\$\.network"),
@@ -352,3 +352,69 @@ def test_genotypes_can_be_read_derived_and_graphed_without_torch() -> None:
         "assert not {'torch', 'matplotlib'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+# Parameters of edges
+
+
+def _weighed(edges: tuple[float, ...]) -> Relaxation:
+    alpha = tuple((0.1 * row, *range(7)) for row in range(len(edges)))
+    return Relaxation(OPERATIONS, alpha, alpha, edges, edges[::-1])
+
+
+def test_weights_of_edges_are_the_softmax_over_those_into_a_node() -> None:
+    from scipy.special import softmax
+
+    edges = (0.5, -1.0, 2.0, 0.0, 1.0)
+    relaxation = _weighed(edges)
+    expected = [*softmax(edges[:2]), *softmax(edges[2:])]
+    assert relaxation.edge_weights("normal") == pytest.approx(expected)
+    assert relaxation.edge_weights("reduction")[:2] == pytest.approx(softmax([1.0, 0.0]))
+    for row, probabilities, weight in zip(
+        relaxation.shares("normal"), relaxation.probabilities("normal"), expected, strict=True
+    ):
+        assert row == pytest.approx([weight * each for each in probabilities])
+
+
+def test_without_parameters_of_edges_shares_are_probabilities() -> None:
+    alpha = ((0.3,) * 7 + (1.0,),) * 5
+    relaxation = Relaxation(OPERATIONS, alpha, alpha)
+    assert relaxation.edge_weights("normal") == (1.0,) * 5
+    assert relaxation.shares("normal") == relaxation.probabilities("normal")
+
+
+@pytest.mark.parametrize(("edges", "version"), [(None, 1), ((0.5, 0.25), 2)])
+def test_a_file_has_the_first_version_that_can_hold_it(
+    edges: tuple[float, ...] | None, version: int, tmp_path: Path
+) -> None:
+    alpha = ((0.0,) * 8,) * 2
+    relaxation = Relaxation(OPERATIONS, alpha, alpha, edges, edges)
+    genotype = CellGenotype(ONE_NODE, ONE_NODE, Network(), relaxation=relaxation)
+    genotypes.write(genotype, tmp_path / "genotype.json")
+    content = json.loads((tmp_path / "genotype.json").read_text())
+    assert content["version"] == version
+    assert ("normal_edges" in content["relaxation"]) == (edges is not None)
+    assert genotypes.read(tmp_path / "genotype.json") == genotype
+    content["version"] = 1
+    (tmp_path / "old.json").write_text(json.dumps(content))
+    if edges is None:
+        assert genotypes.read(tmp_path / "old.json") == genotype
+    else:
+        with pytest.raises(GenotypeError, match="version 1, in which edges had no parameters"):
+            genotypes.read(tmp_path / "old.json")
+
+
+@pytest.mark.parametrize(
+    ("normal", "reduction", "words"),
+    [
+        ((0.0, 1.0), None, "belong together"),
+        ((0.0,), (0.0,), "normal_edges has 1 values: 2"),
+        ((0.0, 1.0), (0.0, math.nan), "reduction_edges holds values that are not finite"),
+    ],
+)
+def test_parameters_of_edges_are_one_for_each_edge_of_both_cells(
+    normal: Any, reduction: Any, words: str
+) -> None:
+    alpha = ((0.0,) * 8,) * 2
+    with pytest.raises(GenotypeError, match=words):
+        Relaxation(OPERATIONS, alpha, alpha, normal, reduction)

@@ -51,3 +51,32 @@ def test_plain_numbers_restore_the_parameters_exactly() -> None:
     assert torch.equal(torch.tensor(relaxation.normal), alpha.normal)
     assert torch.equal(torch.tensor(relaxation.reduction), alpha.reduction)
     assert relaxation.operations == OPERATIONS
+
+
+def test_edges_have_parameters_where_they_are_weighed() -> None:
+    alpha = ArchitectureParameters(3, 8, torch.Generator().manual_seed(0), weigh_edges=True)
+    assert {name: tuple(each.shape) for name, each in alpha.named_parameters()} == {
+        "normal": (9, 8),
+        "reduction": (9, 8),
+        "normal_edges": (9,),
+        "reduction_edges": (9,),
+    }
+    with torch.no_grad():
+        for each in alpha.parameters():
+            each.normal_(generator=torch.Generator().manual_seed(2))
+    relaxation = alpha.to_relaxation(OPERATIONS)
+    weights = alpha.edge_weights()
+    assert weights is not None
+    for kind, rows in alpha.shares().items():
+        beta = getattr(alpha, f"{kind}_edges").detach().numpy()
+        expected = [each for a, b in ((0, 2), (2, 5), (5, 9)) for each in softmax(beta[a:b])]
+        np.testing.assert_allclose(weights[kind].detach().numpy(), expected, rtol=1e-5)
+        np.testing.assert_allclose(rows.sum(1).detach().numpy(), expected, rtol=1e-5)
+        np.testing.assert_allclose(rows.detach().numpy(), relaxation.shares(kind), rtol=1e-5)
+
+
+def test_without_weights_of_edges_shares_are_probabilities() -> None:
+    alpha = _parameters()
+    assert alpha.edge_weights() is None
+    for kind, rows in alpha.shares().items():
+        assert torch.equal(rows, alpha.probabilities()[kind])
