@@ -13,6 +13,7 @@ from nas.additions import Curriculum, curriculum_begins
 from nas.bilevel import Bilevel, Player, UnrolledStep
 from nas.criteria import pretraining_criterion, wants_triplets
 from nas.data.batches import Batch, Samples
+from nas.deviations import label_run
 from nas.devices import autocast, joined, resolve_device, seed_noise, seeded, set_threads
 from nas.errors import UsageError
 from nas.games.adversarial import AdversarialSegmentation, Pressure
@@ -120,6 +121,7 @@ def run_retraining(settings: RetrainSettings, folder: RunFolder, resume: bool) -
             folder, data, stage.train_samples, stage.val_samples, unlabelled=stage.unlabelled
         )
         record_machine(folder, stage.train_samples.device)
+        label_run(folder, settings)
         keep_genotypes(stage.settings, folder)
         training = Training(stage, folder, settings.run.checkpoint_minutes)
         if resume:

@@ -2,7 +2,7 @@
 
 settings.toml        the resolved settings; works as --config of a new run
 split.json           which case is in which subset, and the hash of that
-run.json             command, versions, machine, times
+run.json             command, versions, machine, times, deviations from the published method
 metrics.jsonl        one record per epoch
 checkpoints/         last.pt to go on from; segmenter.pt to use and a copy of the
                      discriminator's genotype.json where it has one (retrainings)
@@ -235,6 +235,17 @@ class RunFolder:
         except (OSError, ValueError) as error:
             raise RunError(f"{self.record_file} cannot be read: {error}.") from error
 
+    def add_note(self, sentence: str) -> None:
+        """Add a sentence to notes.txt, unless it is there already."""
+        path = self.path / "notes.txt"
+        try:
+            if path.exists() and sentence in path.read_text().splitlines():
+                return
+            with path.open("a") as stream:
+                stream.write(sentence + "\n")
+        except OSError as error:
+            raise unwritable(path, error) from error
+
     def append_metrics(self, record: dict[str, Any]) -> None:
         """Add one record to metrics.jsonl."""
         try:
@@ -302,6 +313,9 @@ class WatchedFolder(RunFolder):
         yield
 
     def record(self, **entries: Any) -> None:
+        """Leave it to the other process."""
+
+    def add_note(self, sentence: str) -> None:
         """Leave it to the other process."""
 
     def forget_metrics_from(self, epoch: int) -> None:

@@ -15,6 +15,7 @@ from nas.criteria import wants_triplets
 from nas.data.batches import Batch
 from nas.data.splits import divided_groups, halve
 from nas.data.unlabelled import halves
+from nas.deviations import label_run, tell
 from nas.devices import resolve_device, seed_noise, set_threads, take_kernels
 from nas.diagnostics import compare_products, update_beside
 from nas.errors import UsageError
@@ -79,7 +80,7 @@ def run_search(
         resume: whether it goes on from the last checkpoint.
         given: names of settings that a budget may not change; those that differ from their
             defaults are never changed.
-        say: tells the user how a budget is met.
+        say: tells the user how a budget is met, and what deviates from the published mathematics.
 
     Raises:
         DataError, UsageError, RunError, TrainingError, Interrupted: see `nas.errors`.
@@ -88,6 +89,7 @@ def run_search(
     set_threads(settings.run.threads)
     take_kernels(settings.run.kernels)
     settings, record = settle(settings, folder, resume, given, check_settings, say)
+    tell(settings, say)
     data = open_data(settings.data, folder if resume else None)
     stage = SearchStage(settings, folder, data)
     if not resume:
@@ -97,6 +99,7 @@ def run_search(
     with folder.locked():
         record_data(folder, data, stage.samples, unlabelled=stage.unlabelled)
         record_machine(folder, stage.samples.device)
+        label_run(folder, settings)
         training = Training(stage, folder, settings.run.checkpoint_minutes)
         if resume:
             training.resume()

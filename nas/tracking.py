@@ -70,14 +70,7 @@ class Tracker:
     def note(self, sentence: str) -> None:
         """Tell the user something about the run, on the terminal and in notes.txt."""
         self._say(sentence)
-        path = self.folder.path / "notes.txt"
-        try:
-            if path.exists() and sentence in path.read_text().splitlines():
-                return
-            with path.open("a") as stream:
-                stream.write(sentence + "\n")
-        except OSError as error:
-            raise unwritable(path, error) from error
+        self.folder.add_note(sentence)
 
     def epoch(self, record: dict[str, Any], step: int) -> None:
         """Record one epoch in metrics.jsonl and TensorBoard; what is undefined becomes null."""

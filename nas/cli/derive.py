@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from nas.cli.common import check_writable, parse
 from nas.cli.common import main as run_command
+from nas.deviations import deviations, summary
 from nas.errors import RunError, UsageError
 from nas.networks import read_genotype
 from nas.runs import RunFolder, unwritable
@@ -94,6 +95,9 @@ def derive_files(options: Options, out: Path) -> None:
         print(f"{role}, space {genotype.space}")
         print_genotype(genotype)
     print(f"Written: {', '.join(map(str, written.values()))}")
+    told = summary(deviations(settings))
+    if told is not None:
+        print(told)
     if options.format == "json":
         for path in written.values():
             picture = shlex.quote(str(path.with_suffix(".svg")))

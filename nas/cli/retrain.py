@@ -18,6 +18,7 @@ def retrain() -> None:
     settings = parse_run(RetrainSettings, COMMAND)
     suggestion = new_run_path("retrain", settings.data.dataset, settings.backbone)
 
+    from nas.deviations import tell
     from nas.retrain import resolve_adversary, run_retraining
     from nas.unused import unused_in_retraining
 
@@ -26,6 +27,7 @@ def retrain() -> None:
         resolve_adversary(settings.adversary)
     resume = settings.run.resume
     settings, folder = prepare_run_folder(settings, suggestion)
+    tell(settings, print)
     run_retraining(settings, folder, resume)
     tell_health(folder)
     print(f"Done. The segmenter is {folder.checkpoint('segmenter')}")
