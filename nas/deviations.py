@@ -94,8 +94,8 @@ def _of_relaxation(settings: SearchSettings) -> Iterator[Deviation]:
             name="partial channels with edge normalisation",
             option=f"--partial-channels {cell.partial_channels}",
             difference=f"mixed operations see 1/{cell.partial_channels} of the channels, the "
-            "others pass by, and edges have weights of their own, whose product with the "
-            "probabilities the genotype is derived from",
+            "others pass by, and edges have weights; the genotype is derived from the products of "
+            "these with the probabilities",
             source="PC-DARTS, Xu et al. 2020",
         )
     if cell.relaxation == "single-path":

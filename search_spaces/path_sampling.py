@@ -100,4 +100,5 @@ def one_path(network: nn.Module) -> Iterator[None]:
 
 def linear_temperature(first: float, last: float, epoch: int, epochs: int) -> float:
     """The temperature of an epoch, counted from 0: from that of the first to that of the last."""
-    return first + (last - first) * epoch / max(epochs - 1, 1)
+    share = epoch / max(epochs - 1, 1)
+    return (1 - share) * first + share * last
