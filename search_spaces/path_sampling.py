@@ -21,8 +21,9 @@ from search_spaces.cell_genotype import CellKind
 class PathSampler(nn.Module):
     """Draws a path for the cells of each kind, which share it as they share alpha.
 
-    Noise comes from torch's own generator of the device of alpha, as that of dropout. In evaluation
-    mode nothing is drawn, and the path is the most probable one.
+    Noise comes from torch's own generator of the device of alpha, as that of dropout; of several
+    processes each draws its own. In evaluation mode nothing is drawn, and the path is the most
+    probable one.
 
     Attributes:
         temperature: T > 0 of the backward pass. The lower it is, the nearer is the share to 1 or 0.

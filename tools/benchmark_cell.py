@@ -3,8 +3,8 @@
     python tools/benchmark_cell.py --sizes 64 128 --normalisations group batch --repeats 5
 
 All run in turns on one thread, with the same weights. For each pass: the process time of the plain
-network, of the stages in plain torch, and of the stages by compiled kernels where numba is there, in
-milliseconds (medians), and how many times the first is each of the others; the operations of torch
+network, of the stages in plain torch, and of the stages by compiled kernels where numba is there,
+in milliseconds (medians), and how many times the first is each of the others; the operations of torch
 that each dispatches, which kernels are not; and the largest sum of tensors that each holds at a
 time, beyond its weights, in MB.
 
