@@ -12,7 +12,6 @@ import torch
 from nas.errors import UsageError
 from nas.gradients import Gradient, alone
 from nas.ranks import count, is_first, number, number_here, summed
-from search_spaces.kernel_choice import Kernels, choose_kernels
 
 
 def resolve_device(name: str) -> torch.device:
@@ -65,21 +64,6 @@ def set_threads(count: int) -> None:
     """Let torch use so many CPU threads; 0 leaves its own choice."""
     if count:
         torch.set_num_threads(count)
-
-
-def take_kernels(kernels: Kernels) -> None:
-    """Let relaxed cells on a CPU be computed by compiled kernels, by torch, or by what is there.
-
-    Raises:
-        UsageError: kernels are to be compiled, and numba cannot be used.
-    """
-    try:
-        choose_kernels(kernels)
-    except ModuleNotFoundError as error:
-        raise UsageError(
-            f"--kernels compiled needs numba, and {error}: install discriminator-nas[fast], or "
-            "choose --kernels auto or torch."
-        ) from error
 
 
 def autocast(precision: str, device: torch.device) -> Callable[[], AbstractContextManager[object]]:

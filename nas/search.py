@@ -16,7 +16,7 @@ from nas.data.batches import Batch
 from nas.data.splits import divided_groups, halve
 from nas.data.unlabelled import halves
 from nas.deviations import label_run, tell
-from nas.devices import resolve_device, seed_noise, set_threads, take_kernels
+from nas.devices import resolve_device, seed_noise, set_threads
 from nas.diagnostics import compare_products, update_beside
 from nas.errors import UsageError
 from nas.games.adversarial import AdversarialSegmentation, Pressure
@@ -24,6 +24,7 @@ from nas.games.table import check_game
 from nas.health import examine
 from nas.health_record import HealthRecord, examined_batches
 from nas.illustration import draw_architecture_over_epochs, draw_curves, draw_search
+from nas.kernels import take_kernels
 from nas.networks import PATCH_NETWORKS
 from nas.phases import new_phase, plan
 from nas.pick_record import tell_delay, write_record

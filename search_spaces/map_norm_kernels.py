@@ -42,9 +42,10 @@ def standardised(maps: Sequence[Tensor], mean: Tensor, scale: Tensor, relu: bool
     """scale (y - mean) of each map, or the ReLU of that."""
     factor, shift = _standardising(mean, scale)
     results = []
-    for y, *rows in zip(maps, _whole(factor, maps), _whole(shift, maps), strict=True):
+    threads = torch.get_num_threads()
+    for y, factors, shifts in zip(maps, _whole(factor, maps), _whole(shift, maps), strict=True):
         out = torch.empty_like(y, memory_format=torch.contiguous_format)
-        norms.standardised(_rows(y), *rows, _rows(out), relu, torch.get_num_threads())
+        norms.standardised(_rows(y), factors, shifts, _rows(out), relu, threads)
         results.append(out)
     return results
 
@@ -92,7 +93,8 @@ class Slopes:
         self.standard = _standardising(mean, scale)
         rows = zip(self.pairs, *(_whole(each, maps) for each in self.standard), strict=True)
         sums = [
-            norms.sums_of_slopes(*pair, *own, self.edges, relu, self.threads) for pair, *own in rows
+            norms.sums_of_slopes(g, y, factors, shifts, self.edges, relu, self.threads)
+            for (g, y), factors, shifts in rows
         ]
         self.averages = np.stack(sums, axis=1) / maps[0].shape[1]
 

@@ -4,9 +4,9 @@
 
 All run in turns on one thread, with the same weights. For each pass: the process time of the plain
 network, of the stages in plain torch, and of the stages by compiled kernels where numba is there,
-in milliseconds (medians), and how many times the first is each of the others; the operations of torch
-that each dispatches, which kernels are not; and the largest sum of tensors that each holds at a
-time, beyond its weights, in MB.
+in milliseconds (medians), and how many times the first is each of the others; the operations of
+torch that each dispatches, which kernels are not; and the largest sum of tensors that each holds at
+a time, beyond its weights, in MB.
 
 Passes: forward (no gradients); all (gradients of weights and architecture parameters, as in the
 discriminator's step); alpha (weights frozen, as in finite differences); input (weights and

@@ -37,9 +37,14 @@ class Size(NamedTuple):
     targets: int
 
 
+def _size(x: np.ndarray, targets: int) -> Size:
+    images, height, width, channels = x.shape
+    return Size(images, height, width, channels, targets)
+
+
 def convolve(x: np.ndarray, weight: np.ndarray, y: np.ndarray, form: Form, threads: int) -> None:
     """y (N, ceil(H / stride), ceil(W / stride), targets, C) from x (N, H, W, C) and a kernel."""
-    size = Size(*x.shape, weight.shape[2])
+    size = _size(x, weight.shape[2])
     flat = x.reshape(-1), weight.reshape(-1), y.reshape(-1)
     run = _convolution(*form)
     tasks = size.images * y.shape[1]
@@ -50,7 +55,7 @@ def add_input_gradient(
     slope: np.ndarray, weight: np.ndarray, x: np.ndarray, form: Form, threads: int
 ) -> None:
     """Add to x (N, H, W, C) what slopes (N, H', W', targets, C) give, summed over the targets."""
-    size = Size(*x.shape, weight.shape[2])
+    size = _size(x, weight.shape[2])
     tasks = size.images * size.height
     if form.stride == 1:
         turned = np.ascontiguousarray(weight[::-1, ::-1])
@@ -64,7 +69,7 @@ def add_input_gradient(
 
 def weight_gradient(x: np.ndarray, slope: np.ndarray, form: Form, threads: int) -> np.ndarray:
     """(N, H, W, C) and (N, H', W', targets, C) to (k, k, targets, C)."""
-    size = Size(*x.shape, slope.shape[3])
+    size = _size(x, slope.shape[3])
     chunks = max(1, min(CHUNKS, slope.shape[1] // 8))
     shape = (size.images * chunks, form.kernel, form.kernel, size.targets, size.channels)
     parts = np.zeros(shape, x.dtype)

@@ -19,7 +19,7 @@ CONTRACT = ("contract",)
 """A product and a sum may be rounded once instead of twice."""
 
 
-class LanesType(types.Type):  # type: ignore[misc]
+class LanesType(types.Type):
     """Sixteen float32 or float64."""
 
     def __init__(self, scalar: types.Float) -> None:
@@ -28,7 +28,7 @@ class LanesType(types.Type):  # type: ignore[misc]
 
 
 @register_model(LanesType)
-class LanesModel(models.PrimitiveModel):  # type: ignore[misc]
+class LanesModel(models.PrimitiveModel):
     """A vector of the compiler."""
 
     def __init__(self, manager: Any, kind: LanesType) -> None:
