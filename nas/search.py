@@ -38,7 +38,7 @@ from nas.preparation import (
     rehearse,
 )
 from nas.products import exact, finite_difference
-from nas.ranks import agreed, count
+from nas.ranks import agreed
 from nas.rates import RateSchedule, check_rates
 from nas.relations import Moment, Relations, plays_with_unlabelled
 from nas.runs import RunFolder, now, unwritable, versions, without_none
@@ -150,17 +150,7 @@ def check_settings(settings: SearchSettings) -> None:
             f"{settings.training.epochs} epochs to search in: lower it or raise --epochs."
         )
     check_spaces(settings)
-    _check_processes(settings)
     check_parts(settings.training.batch_size)
-
-
-def _check_processes(settings: SearchSettings) -> None:
-    single_path = settings.space.space == "cell" and settings.cell.relaxation == "single-path"
-    if count() > 1 and single_path and settings.run.batch_statistics == "synchronised":
-        raise UsageError(
-            "--batch-statistics synchronised joins the processes in each norm layer, and with "
-            "--relaxation single-path each process draws a path of its own: leave one of them out."
-        )
 
 
 def _check_game(settings: SearchSettings) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from nas.devices import seeded
 from nas.errors import UsageError
+from nas.ranks import of_first
 from nas.settings import (
     CellSettings,
     ConcatenationFCNSettings,
@@ -173,6 +174,8 @@ def _cell(settings: SearchSettings, in_channels: int) -> CellSupernet:
         single_path=cell.relaxation == "single-path",
     )
     supernet.recompute = cell.recompute_cells
+    if supernet.sampler is not None:
+        supernet.sampler.agree = of_first
     return supernet
 
 

@@ -9,7 +9,7 @@ its share is p~_o (Eq. 5 to 7). No other operation is computed, so none but p~_o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
 import torch
@@ -21,17 +21,21 @@ from search_spaces.cell_genotype import CellKind
 class PathSampler(nn.Module):
     """Draws a path for the cells of each kind, which share it as they share alpha.
 
-    Noise comes from torch's own generator of the device of alpha, as that of dropout; of several
-    processes each draws its own. In evaluation mode nothing is drawn, and the path is the most
-    probable one.
+    Noise comes from torch's own generator of the device of alpha, as that of dropout. In evaluation
+    mode nothing is drawn, and the path is the most probable one.
 
     Attributes:
         temperature: T > 0 of the backward pass. The lower it is, the nearer is the share to 1 or 0.
+        agree: what is made of the noise that was drawn: where several processes search together,
+            that of one of them.
     """
+
+    agree: Callable[[Tensor], Tensor]
 
     def __init__(self, temperature: float = 1.0) -> None:
         super().__init__()
         self.temperature = temperature
+        self.agree = as_drawn
         self._holds = False
         self._held: dict[CellKind, Tensor] = {}
 
@@ -69,10 +73,17 @@ class PathSampler(nn.Module):
     def _noise(self, alphas: Mapping[CellKind, Tensor]) -> Mapping[CellKind, Tensor]:
         if not self.training:
             return {kind: torch.zeros_like(alpha) for kind, alpha in alphas.items()}
-        noise = self._held or {kind: gumbel_like(alpha) for kind, alpha in alphas.items()}
+        noise = self._held or {
+            kind: self.agree(gumbel_like(alpha)) for kind, alpha in alphas.items()
+        }
         if self._holds:
             self._held = dict(noise)
         return noise
+
+
+def as_drawn(noise: Tensor) -> Tensor:
+    """The noise."""
+    return noise
 
 
 def gumbel_like(values: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from typing import TypeVar, cast
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from search_spaces.cell_genotype import INPUTS, complete_edges
 from search_spaces.depthwise import depthwise
@@ -169,10 +170,9 @@ def norm_of_one(layer: nn.Module, place: int, copies: int) -> nn.Module:
             return nn.GroupNorm(groups, channels, layer.eps, affine=False)
         case nn.InstanceNorm2d():
             return nn.InstanceNorm2d(layer.num_features // copies, layer.eps)
-        case nn.BatchNorm2d():
-            one = nn.BatchNorm2d(
-                layer.num_features // copies, layer.eps, layer.momentum, affine=False
-            )
+        case _BatchNorm():
+            features = layer.num_features // copies
+            one = type(layer)(features, layer.eps, layer.momentum, affine=False)
             for name in ("running_mean", "running_var"):
                 setattr(one, name, getattr(layer, name).chunk(copies)[place])
             return one.train(layer.training)

@@ -1,7 +1,7 @@
 """A few steps of a game in float64, in one of several processes or alone: steps.py FILE CASE...
 
-The numbers that come out are saved by the first process. Nothing is drawn at random but the
-networks and batches, which are the same everywhere.
+The numbers that come out are saved by the first process. Networks and batches, which are drawn at
+random, are the same everywhere; what is drawn by torch's generator in a step is not.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from nas.games.annotated import AnnotatedAgainstUnannotated
 from nas.games.truth_prediction import TruthAgainstPrediction
 from nas.losses.adversarial import ADVERSARIAL_LOSSES
 from nas.products import Product, exact, finite_difference
-from nas.ranks import count, is_first, number, together
+from nas.ranks import count, is_first, number, of_first, together
 from nas.settings import LossSettings
 from search_spaces.cell import CellSupernet
 
@@ -64,6 +64,7 @@ def run(
     product: Product | None,
     rate: float,
     sizes: list[int],
+    single_path: bool = False,
 ) -> dict[str, Any]:
     """Steps with a batch of each size; what they leave behind."""
     torch.manual_seed(3)
@@ -74,7 +75,10 @@ def run(
         nodes=2,
         operations=("none", "skip_connect", "avg_pool_3x3", "sep_conv_3x3"),
         normalisation=normalisation,
+        single_path=single_path,
     ).double()
+    if supernet.sampler is not None:
+        supernet.sampler.agree = of_first
     network = segmenter(normalisation).double()
     if count() > 1:
         synchronise(network)
@@ -114,6 +118,7 @@ def run(
         joined=joined(),
     )
     mine = partial(part_of, number=number(), count=count()) if count() > 1 else lambda batch: batch
+    torch.manual_seed(number())
     numbers: dict[str, Any] = {}
     for step, size in enumerate(sizes):
         train, validation = mine(batch_of(size, 2 * step)), mine(batch_of(size, 2 * step + 1))
@@ -137,6 +142,7 @@ CASES: dict[str, tuple[Any, ...]] = {
     "exact": (AnnotatedAgainstUnannotated, "least-squares", "group", exact(), 0.1, [4, 3, 1]),
     "batch exact": (TruthAgainstPrediction, "non-saturating", "batch", exact(), 0.1, [3]),
     "batch finite": (TruthAgainstPrediction, "hinge", "batch", finite_difference(), 0.1, [4, 3]),
+    "path": (TruthAgainstPrediction, "hinge", "batch", exact(), 0.1, [4, 3], True),
 }
 """Of several processes some have no image in the batches of one."""
 

@@ -792,15 +792,3 @@ def test_a_resumed_search_ends_bit_for_bit_as_if_nothing_happened(
 def test_relaxations_that_cannot_be_are_refused(cell: dict[str, Any], words: str) -> None:
     with pytest.raises(UsageError, match=words):
         check_settings(settings(cell=cell))
-
-
-def test_single_paths_with_joined_batch_statistics_are_refused(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    chosen = settings(cell={"relaxation": "single-path"}, run={"batch_statistics": "synchronised"})
-    check_settings(chosen)
-    monkeypatch.setattr("nas.search.count", lambda: 2)
-    with pytest.raises(UsageError, match="each process draws a path of its own"):
-        check_settings(chosen)
-    check_settings(settings(run={"batch_statistics": "synchronised"}))
-    check_settings(settings(cell={"relaxation": "single-path"}))
