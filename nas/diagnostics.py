@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Generic
+from typing import Any, Generic
 
 from torch import Tensor, nn
 
@@ -37,9 +37,7 @@ def update_beside(
     Returns:
         The hypergradient that alpha went along, and the same by the other rule.
     """
-    rules = {
-        player.name: _Beside(player, beside) for player in engine.players if player.has_product
-    }
+    rules = {player.name: Beside(player, beside) for player in engine.players if player.has_product}
     players = [
         dataclasses.replace(player, product=rules.get(player.name, player.product))
         for player in engine.players
@@ -75,7 +73,7 @@ def compare_products(approximate: Hypergradient, truth: Hypergradient) -> dict[s
 
 
 @dataclass
-class _Beside(Generic[Batch]):
+class Beside(Generic[Batch]):
     """A player's own rule, which has another one computed beside it and kept."""
 
     player: Player[Batch]
@@ -91,8 +89,12 @@ class _Beside(Generic[Batch]):
         modules: Sequence[nn.Module] = (),
     ) -> Gradient:
         assert self.player.product is not None
-        self._found = self.rule(loss, weights, vector, alphas, modules)
+        self.beside(loss, weights, vector, alphas, modules)
         return self.player.product(loss, weights, vector, alphas, modules)
+
+    def beside(self, *arguments: Any) -> None:
+        """Compute the other product, of a player's loss."""
+        self._found = self.rule(*arguments)
 
     def term(self, engine: Bilevel[Batch]) -> Gradient:
         """The second-order term by the other rule, with its sign."""
