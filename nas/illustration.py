@@ -1,9 +1,14 @@
-"""The pictures of a run while it runs: cases, cells, probabilities, curves."""
+"""The pictures of a run while it runs: cases, cells, probabilities, curves.
+
+What draws figures and graphs is imported by the first drawing, not before the first step.
+"""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -11,7 +16,7 @@ import numpy as np
 from PIL import Image
 from torch import nn
 
-from nas import pictures, plots
+from nas import pictures
 from nas.data.batches import Samples
 from nas.data.cases import UNKNOWN
 from nas.metrics.semantic import confusion_matrix, iou, mean_defined
@@ -21,9 +26,7 @@ from nas.tracking import Tracker
 from search_spaces import genotypes
 from search_spaces.cell_genotype import CellKind, Relaxation
 from search_spaces.description import Role
-from search_spaces.drawing import render
 from search_spaces.parametric_genotypes import Choices
-from search_spaces.probability_figures import probabilities_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,6 +37,9 @@ if TYPE_CHECKING:
 SHOWN_CASES = 4
 DRAWINGS_PER_RUN = 20
 
+SHARE_OF_TIME = 0.01
+"""Of a run, that its pictures take, besides those of the first epoch and the last."""
+
 
 def is_drawn(epoch: int, epochs: int) -> bool:
     """Whether an epoch (from 0) gets pictures: the first, the last, and about 20 in all."""
@@ -41,10 +47,51 @@ def is_drawn(epoch: int, epochs: int) -> bool:
     return epoch in (0, epochs - 1) or (epoch + 1) % every == 0
 
 
+class Pace:
+    """How often a run is drawn: as `is_drawn` says, as far as it has the time.
+
+    Between the first epoch and the last, one is left out as long as the pictures before it took
+    more than `SHARE_OF_TIME` of the time since this began.
+
+    Args:
+        now: seconds on any clock.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._began = now()
+        self._spent = 0.0
+
+    def allows(self, epoch: int, epochs: int, is_last: bool) -> bool:
+        """Whether an epoch (from 0) is drawn."""
+        if is_last or epoch in (0, epochs - 1):
+            return True
+        has_time = self._spent <= SHARE_OF_TIME * (self._now() - self._began)
+        return has_time and is_drawn(epoch, epochs)
+
+    @contextmanager
+    def drawing(self) -> Iterator[None]:
+        """What is done in this context is counted."""
+        began = self._now()
+        try:
+            yield
+        finally:
+            self._spent += self._now() - began
+
+
 def draw_search(stage: SearchStage, epoch: int, tracker: Tracker) -> None:
     """Cases of the architecture half; of each network searched, the genotype and probabilities."""
-    if not (stage.folder.is_written and is_drawn(epoch, stage.epochs)):
-        return
+    is_last = stage.stop_reason() is not None
+    if stage.folder.is_written and stage.pace.allows(epoch, stage.epochs, is_last):
+        with stage.pace.drawing():
+            _draw_search(stage, epoch, tracker)
+
+
+def _draw_search(stage: SearchStage, epoch: int, tracker: Tracker) -> None:
+    from nas import plots
+    from search_spaces.drawing import render
+    from search_spaces.probability_figures import probabilities_figure
+
     shown = {
         "cases": case_sheet(
             stage.game.segmenter,
@@ -66,8 +113,13 @@ def draw_search(stage: SearchStage, epoch: int, tracker: Tracker) -> None:
 
 def draw_retraining(stage: RetrainStage, epoch: int, tracker: Tracker) -> None:
     """Cases of the validation images, or of the training images where there are none."""
-    if not (stage.folder.is_written and is_drawn(epoch, stage.epochs)):
-        return
+    is_last = stage.stop_reason() is not None
+    if stage.folder.is_written and stage.pace.allows(epoch, stage.epochs, is_last):
+        with stage.pace.drawing():
+            _draw_retraining(stage, epoch, tracker)
+
+
+def _draw_retraining(stage: RetrainStage, epoch: int, tracker: Tracker) -> None:
     samples = stage.val_samples if len(stage.val_samples) else stage.train_samples
     picture = case_sheet(
         stage.game.segmenter, samples, stage.data.classes, samples.ids[:SHOWN_CASES]
@@ -110,6 +162,8 @@ def draw_curves(folder: RunFolder) -> None:
     """The curves of metrics.jsonl so far, as pictures/curves.png."""
     records = folder.read_metrics() if folder.is_written else []
     if records:
+        from nas import plots
+
         _save_figure(plots.learning_curves(records), folder.pictures / "curves.png")
 
 
@@ -117,6 +171,8 @@ def draw_architecture_over_epochs(folder: RunFolder) -> None:
     """The probabilities of a search over its epochs, as pictures."""
     if not folder.is_written:
         return
+    from nas import plots
+
     for role in get_args(Role):
         found = [genotypes.read(path).relaxation for path in folder.genotype_files(role)]
         cells = [each for each in found if isinstance(each, Relaxation)]
@@ -129,6 +185,8 @@ def draw_architecture_over_epochs(folder: RunFolder) -> None:
 
 
 def _draw_cells_over_epochs(role: Role, found: Sequence[Relaxation], folder: RunFolder) -> None:
+    from nas import plots
+
     for kind in get_args(CellKind):
         values = np.array([each.shares(kind) for each in found])
         weighted = ", probabilities times weights of edges" if found[0].has_edges else ""
@@ -139,6 +197,8 @@ def _draw_cells_over_epochs(role: Role, found: Sequence[Relaxation], folder: Run
 
 
 def _save_figure(figure: Figure, path: Path) -> None:
+    from nas import plots
+
     try:
         path.parent.mkdir(exist_ok=True)
         plots.save(figure, path)

@@ -5,7 +5,6 @@ Everything is drawn on matplotlib figures of their own, never on pyplot's global
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,10 +12,10 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
-from PIL import Image
 
 from search_spaces.cell_genotype import INPUTS, complete_edges
 from search_spaces.parametric_genotypes import Choices
@@ -216,9 +215,10 @@ def choices_over_epochs(
 
 def as_picture(figure: Figure, dpi: int = 100) -> NDArray[np.uint8]:
     """The figure as pixels (H, W, 3) of uint8."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi)
-    return np.asarray(Image.open(buffer).convert("RGB"))
+    canvas = FigureCanvasAgg(figure)
+    figure.set_dpi(dpi)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
 def save(figure: Figure, path: str | Path) -> None:

@@ -22,7 +22,7 @@ from nas.games.segmentation import Segmentation
 from nas.games.table import check_game, new_game
 from nas.health import examine
 from nas.health_record import HealthRecord, examined_batches
-from nas.illustration import draw_curves, draw_retraining
+from nas.illustration import Pace, draw_curves, draw_retraining
 from nas.networks import PATCH_NETWORKS, build_discriminator, find_genotype
 from nas.optimizers import weight_optimizer
 from nas.own_genotypes import keep_genotypes, named_networks, with_own_genotypes
@@ -223,6 +223,7 @@ class RetrainStage:
         rehearse(losses, self.engine.modules, self._batches.batch(0, self.steps - 1))
         self._best = -1.0
         self.health = HealthRecord()
+        self.pace = Pace()
         seed_noise(settings.run.seed)
 
     def _enter(self, pretraining: bool) -> None:

@@ -23,7 +23,7 @@ from nas.games.adversarial import AdversarialSegmentation, Pressure
 from nas.games.table import check_game
 from nas.health import examine
 from nas.health_record import HealthRecord, examined_batches
-from nas.illustration import draw_architecture_over_epochs, draw_curves, draw_search
+from nas.illustration import Pace, draw_architecture_over_epochs, draw_curves, draw_search
 from nas.kernels import take_kernels
 from nas.networks import PATCH_NETWORKS
 from nas.phases import new_phase, plan
@@ -247,6 +247,7 @@ class SearchStage:
             architecture_unlabelled,
         )
         self.health = HealthRecord()
+        self.pace = Pace()
         self.steps = len(self.weight_batches)
         self.genotypes: dict[Role, genotypes.Genotype] = {}
         self._diagnosis: dict[str, float] = {}
@@ -263,8 +264,10 @@ class SearchStage:
         optimizers = [player.optimizer for player in self.engine.players]
         epochs = self.settings.training.epochs
         self._schedule = RateSchedule(self.settings.training, optimizers, epochs)
-        losses = [player.loss for player in self.engine.players]
-        rehearse(losses, self.engine.modules, self._smallest_batch())
+        passes: list[Callable[[Batch], object]] = [self.game.segmenter_loss]
+        if isinstance(self.game, AdversarialSegmentation):
+            passes = [self.game.verdicts]
+        rehearse(passes, self.engine.modules, self._smallest_batch())
         self.genotypes |= self.phase.genotypes()
         self._stable_epochs = 0
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from nas.errors import RunError
 from nas.illustration import (
+    Pace,
     case_row,
     case_sheet,
     draw_architecture_over_epochs,
@@ -41,6 +42,36 @@ def test_the_first_the_last_and_about_twenty_epochs_have_pictures(epochs: int) -
     assert min(epochs, 20) <= len(drawn) <= 41
     gaps = np.diff(drawn)
     assert not len(gaps) or gaps.max() <= max(1, epochs // 20)
+
+
+def test_pictures_keep_to_their_share_of_the_time() -> None:
+    """Epochs of 100 s and pictures of 3 s: the first one, every third behind it, the last."""
+    seconds = [0.0]
+    pace = Pace(now=lambda: seconds[0])
+    drawn = []
+    for epoch in range(12):
+        seconds[0] += 100.0
+        if pace.allows(epoch, 12, is_last=False):
+            drawn.append(epoch)
+            with pace.drawing():
+                seconds[0] += 3.0
+    assert drawn == [0, 2, 5, 8, 11]
+
+
+def test_without_time_the_first_and_the_last_are_drawn_all_the_same() -> None:
+    seconds = [0.0]
+    pace = Pace(now=lambda: seconds[0])
+    with pace.drawing():
+        seconds[0] += 1.0
+    assert [epoch for epoch in range(9) if pace.allows(epoch, 9, is_last=False)] == [0, 8]
+    assert pace.allows(4, 9, is_last=True)
+
+
+def test_with_time_the_epochs_are_those_of_before() -> None:
+    seconds = iter(range(0, 10**9, 1000))
+    pace = Pace(now=lambda: float(next(seconds)))
+    drawn = [epoch for epoch in range(60) if pace.allows(epoch, 60, is_last=False)]
+    assert drawn == [epoch for epoch in range(60) if is_drawn(epoch, 60)]
 
 
 class Reader(nn.Module):

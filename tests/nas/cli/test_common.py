@@ -17,7 +17,9 @@ from nas.runs import RunFolder
 from nas.settings import RetrainSettings, SearchSettings
 
 COMMANDS = ("search", "derive", "retrain", "evaluate", "predict", "render", "data", "list")
-HEAVY = {"torch", "numpy", "scipy", "matplotlib", "PIL", "networkx", "tensorboard"}
+HEAVY = {"torch", "numpy", "scipy", "skimage", "matplotlib", "PIL", "networkx", "tensorboard"} | {
+    *("optuna", "ray", "numba", "jinja2")
+}
 IMPORTS = """
 import importlib, sys
 sys.argv = sys.argv[1:]
