@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from nas import illustration
 from nas.preparation import Data
 from nas.runs import RunFolder
 from nas.search import SearchStage
@@ -19,6 +20,7 @@ from nas.settings import (
     SearchSettings,
     TrainingSettings,
 )
+from nas.training import Training
 
 
 def resident() -> float:
@@ -35,22 +37,32 @@ def tensors() -> int:
 
 @pytest.mark.slow
 def test_memory_does_not_grow_over_a_thousand_steps(
-    tmp_path: Path, discs: Callable[..., Data]
+    tmp_path: Path, discs: Callable[..., Data], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A whole run: second order, diagnosis, records, checkpoints; its pictures are drawn before."""
     settings = SearchSettings(
         backbone="unet?width=2&depth=1",
         cell=CellSettings(layout="R", channels=2, nodes=1, operations=("none", "sep_conv_3x3")),
-        training=TrainingSettings(epochs=1000, batch_size=2),
+        training=TrainingSettings(epochs=300, batch_size=2),
         architecture=ArchitectureSettings(diagnose_every=50),
         run=RunSettings(device="cpu", threads=1),
     )
     folder = RunFolder(tmp_path / "run")
     folder.begin("search", settings)
-    stage = SearchStage(settings, folder, discs(train=8, val=0))
-    for count in range(100):
-        stage.step(*divmod(count, stage.steps))
-    memory, alive = resident(), tensors()
-    for count in range(100, 1100):
-        stage.step(*divmod(count, stage.steps))
-    assert tensors() <= alive
-    assert resident() - memory < 8
+    stage = SearchStage(settings, folder, discs(train=16, val=0))
+    assert stage.steps * settings.training.epochs >= 1100
+    monkeypatch.setattr(illustration, "SHARE_OF_TIME", 0.0)
+    seen: dict[int, tuple[float, int]] = {}
+    real = stage.step
+
+    def watched(epoch: int, step: int) -> dict[str, float]:
+        numbers = real(epoch, step)
+        if (done := epoch * stage.steps + step) in (100, 1100):
+            seen[done] = resident(), tensors()
+        return numbers
+
+    monkeypatch.setattr(stage, "step", watched)
+    Training(stage, folder, checkpoint_minutes=0.01).run()
+    (memory, alive), (later, alive_later) = seen[100], seen[1100]
+    assert alive_later <= alive
+    assert later - memory < 8
