@@ -42,10 +42,9 @@ def standardised(maps: Sequence[Tensor], mean: Tensor, scale: Tensor, relu: bool
     """scale (y - mean) of each map, or the ReLU of that."""
     factor, shift = _standardising(mean, scale)
     results = []
-    threads = torch.get_num_threads()
-    for y, factors, shifts in zip(maps, _whole(factor, maps), _whole(shift, maps), strict=True):
+    for y, a, b in zip(maps, _whole(factor, maps), _whole(shift, maps), strict=True):
         out = torch.empty_like(y, memory_format=torch.contiguous_format)
-        norms.standardised(_rows(y), factors, shifts, _rows(out), relu, threads)
+        norms.standardised(_rows(y), a, b, _rows(out), relu, torch.get_num_threads())
         results.append(out)
     return results
 
@@ -91,10 +90,10 @@ class Slopes:
         self.edges = _edges(slopes[0], maps[0])
         self.threads = torch.get_num_threads()
         self.standard = _standardising(mean, scale)
-        rows = zip(self.pairs, *(_whole(each, maps) for each in self.standard), strict=True)
+        factors, shifts = (_whole(each, maps) for each in self.standard)
         sums = [
-            norms.sums_of_slopes(g, y, factors, shifts, self.edges, relu, self.threads)
-            for (g, y), factors, shifts in rows
+            norms.sums_of_slopes(g, y, factor, shift, self.edges, relu, self.threads)
+            for (g, y), factor, shift in zip(self.pairs, factors, shifts, strict=True)
         ]
         self.averages = np.stack(sums, axis=1) / maps[0].shape[1]
 

@@ -1,8 +1,9 @@
 """How kernels are compiled, kept and run in threads.
 
 A kernel is compiled when it is first called, and kept on disk for the next process: in the folder
-that NUMBA_CACHE_DIR names, else in the user's cache. It is compiled anew when any file of this
-package has changed, for another processor, and by another version of the compiler.
+that NUMBA_CACHE_DIR names, else in the user's cache, else in a temporary one. It is compiled anew
+when any file of this package has changed, for another processor, and by another version of the
+compiler. For that, a kernel that is made by a function may close over plain numbers alone.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def folder() -> Path:
             continue
         if os.access(place / name, os.W_OK):
             return place / name
-    return Path(tempfile.mkdtemp(prefix="discriminator-nas-kernels-"))
+    return Path(_for_this_process().name)
 
 
 def in_threads(kernel: Callable[[int, int], object], tasks: int, threads: int) -> None:
@@ -52,6 +53,11 @@ def in_threads(kernel: Callable[[int, int], object], tasks: int, threads: int) -
         return
     bounds = [tasks * part // parts for part in range(parts + 1)]
     list(_pool(threads).map(kernel, bounds[:-1], bounds[1:]))
+
+
+@cache
+def _for_this_process() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="discriminator-nas-kernels-")
 
 
 @cache
@@ -68,9 +74,9 @@ def _places() -> Iterator[Path]:
 
 @contextmanager
 def _kept_in(place: Path) -> Iterator[None]:
-    before = config.CACHE_DIR
-    config.CACHE_DIR = str(place)
+    before = config.CACHE_DIR  # type: ignore[attr-defined]
+    config.CACHE_DIR = str(place)  # type: ignore[attr-defined]
     try:
         yield
     finally:
-        config.CACHE_DIR = before
+        config.CACHE_DIR = before  # type: ignore[attr-defined]

@@ -13,7 +13,14 @@ import numpy as np
 
 from search_spaces.kernels.compiling import compiled, in_threads
 from search_spaces.kernels.lanes import WIDTH, fused, load, plus, store, zeros
-from search_spaces.kernels.taps import PIXELS, many, products_with_columns, sums_of_columns
+from search_spaces.kernels.taps import (
+    PIXELS,
+    loads,
+    nothing,
+    products_with_columns,
+    stores,
+    sums_of_columns,
+)
 
 CHUNKS = 4
 """Shares of an image at most, whose weight gradients are summed apart."""
@@ -37,14 +44,9 @@ class Size(NamedTuple):
     targets: int
 
 
-def _size(x: np.ndarray, targets: int) -> Size:
-    images, height, width, channels = x.shape
-    return Size(images, height, width, channels, targets)
-
-
 def convolve(x: np.ndarray, weight: np.ndarray, y: np.ndarray, form: Form, threads: int) -> None:
     """y (N, ceil(H / stride), ceil(W / stride), targets, C) from x (N, H, W, C) and a kernel."""
-    size = _size(x, weight.shape[2])
+    size = Size._make((*x.shape, weight.shape[2]))
     flat = x.reshape(-1), weight.reshape(-1), y.reshape(-1)
     run = _convolution(*form)
     tasks = size.images * y.shape[1]
@@ -55,7 +57,7 @@ def add_input_gradient(
     slope: np.ndarray, weight: np.ndarray, x: np.ndarray, form: Form, threads: int
 ) -> None:
     """Add to x (N, H, W, C) what slopes (N, H', W', targets, C) give, summed over the targets."""
-    size = _size(x, weight.shape[2])
+    size = Size._make((*x.shape, weight.shape[2]))
     tasks = size.images * size.height
     if form.stride == 1:
         turned = np.ascontiguousarray(weight[::-1, ::-1])
@@ -69,7 +71,7 @@ def add_input_gradient(
 
 def weight_gradient(x: np.ndarray, slope: np.ndarray, form: Form, threads: int) -> np.ndarray:
     """(N, H, W, C) and (N, H', W', targets, C) to (k, k, targets, C)."""
-    size = _size(x, slope.shape[3])
+    size = Size._make((*x.shape, slope.shape[3]))
     chunks = max(1, min(CHUNKS, slope.shape[1] // 8))
     shape = (size.images * chunks, form.kernel, form.kernel, size.targets, size.channels)
     parts = np.zeros(shape, x.dtype)
@@ -82,8 +84,6 @@ def weight_gradient(x: np.ndarray, slope: np.ndarray, form: Form, threads: int) 
 
 @cache
 def _convolution(kernel: int, stride: int, dilation: int) -> Any:
-    advance = sums_of_columns(kernel, stride, dilation)
-    nothing, loads, stores = many(PIXELS)
     reach = dilation * (kernel - 1)
     padding = reach // 2
     span = (PIXELS - 1) * stride + reach + 1
@@ -113,19 +113,23 @@ def _convolution(kernel: int, stride: int, dilation: int) -> Any:
                     at = (task * columns + column) * y_step + (block if gathers else place)
                     again = adds or (gathers and t > 0)
                     if inside:
-                        sums = loads(y, at, y_step) if again else nothing(y)
+                        sums = loads(PIXELS, y, at, y_step) if again else nothing(PIXELS, y)
                         for i in range(low, high):
                             seen = (above + i * dilation * width + first) * x_step + x_place
                             tap = i * kernel * apart + place
-                            sums = advance(sums, x, seen, x_step, weight, tap, apart)
+                            sums = sums_of_columns(
+                                kernel, stride, dilation, sums, x, seen, x_step, weight, tap, apart
+                            )
                         stores(y, at, y_step, sums)
                     else:
-                        sums = nothing(y)
+                        sums = nothing(PIXELS, y)
                         for i in range(low, high):
                             line = (above + i * dilation * width) * x_step + x_place
                             _bring(x, line, x_step, first, width, near, span)
                             tap = i * kernel * apart + place
-                            sums = advance(sums, near, 0, WIDTH, weight, tap, apart)
+                            sums = sums_of_columns(
+                                kernel, stride, dilation, sums, near, 0, WIDTH, weight, tap, apart
+                            )
                         stores(result, 0, WIDTH, sums)
                         for pixel in range(count):
                             found = load(result, pixel * WIDTH)
@@ -177,8 +181,6 @@ def _spread(slope, weight, x, size, form, begin, end):  # type: ignore[no-untype
 
 @cache
 def _weight_gradient(kernel: int, stride: int, dilation: int) -> Any:
-    advance = products_with_columns(kernel, stride, dilation)
-    _, loads, stores = many(kernel)
     reach = dilation * (kernel - 1)
     padding = reach // 2
     span = (PIXELS - 1) * stride + reach + 1
@@ -205,11 +207,13 @@ def _weight_gradient(kernel: int, stride: int, dilation: int) -> Any:
                     for i in range(low, high):
                         above = (n * height + top + i * dilation) * width * channels + block
                         tap = own + i * kernel * apart + place
-                        sums = loads(parts, tap, apart)
+                        sums = loads(kernel, parts, tap, apart)
                         for column in range(left, left + whole, PIXELS):
                             seen = above + (column * stride - padding) * channels
                             at = line + column * apart
-                            sums = advance(sums, x, seen, channels, slope, at, apart)
+                            sums = products_with_columns(
+                                kernel, stride, dilation, sums, x, seen, channels, slope, at, apart
+                            )
                         column = 0 if left > 0 else whole
                         while column < columns:
                             stop = left if column < left and whole > 0 else columns
@@ -221,7 +225,9 @@ def _weight_gradient(kernel: int, stride: int, dilation: int) -> Any:
                                     store(slopes, pixel * WIDTH, g)
                                 else:
                                     store(slopes, pixel * WIDTH, zeros(x))
-                            sums = advance(sums, near, 0, WIDTH, slopes, 0, WIDTH)
+                            sums = products_with_columns(
+                                kernel, stride, dilation, sums, near, 0, WIDTH, slopes, 0, WIDTH
+                            )
                             column = min(column + PIXELS, stop)
                             if column == left and whole > 0:
                                 column += whole

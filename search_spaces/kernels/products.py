@@ -9,7 +9,7 @@ import numpy as np
 
 from search_spaces.kernels.compiling import compiled, in_threads
 from search_spaces.kernels.lanes import WIDTH
-from search_spaces.kernels.taps import many, outer
+from search_spaces.kernels.taps import loads, nothing, outer, stores
 
 PIXELS = 64
 """Pixels whose channels stay in the nearest cache while all products of them are taken."""
@@ -18,11 +18,6 @@ SHARES = 8
 """Shares of the pixels whose weight gradients are summed apart, at most."""
 
 TILE = 8
-
-_tile = outer(TILE)
-_single = outer(1)
-_nothing, _loads, _stores = many(TILE)
-_zero, _, _store = many(1)
 
 
 def multiplied(x: np.ndarray, weight: np.ndarray, y: np.ndarray, threads: int) -> None:
@@ -55,17 +50,17 @@ def _multiply(x, weight, y, size, begin, end):  # type: ignore[no-untyped-def]
             m = place // outs
             row = m * ins * outs + place % outs
             for pixel in range(first, whole, TILE):
-                sums = _nothing(y)
+                sums = nothing(TILE, y)
                 at = pixel * x_step + m * ins
                 for i in range(ins):
-                    sums = _tile(sums, x, at + i, x_step, weight, row + i * outs)
-                _stores(y, pixel * y_step + place, y_step, sums)
+                    sums = outer(sums, x, at + i, x_step, weight, row + i * outs)
+                stores(y, pixel * y_step + place, y_step, sums)
             for pixel in range(whole, last):
-                one = _zero(y)
+                one = nothing(1, y)
                 at = pixel * x_step + m * ins
                 for i in range(ins):
-                    one = _single(one, x, at + i, 0, weight, row + i * outs)
-                _store(y, pixel * y_step + place, 0, one)
+                    one = outer(one, x, at + i, 0, weight, row + i * outs)
+                stores(y, pixel * y_step + place, 0, one)
 
 
 @compiled
@@ -81,8 +76,8 @@ def _correlate(x, slope, parts, size, shares, begin, end):  # type: ignore[no-un
                 m = place // outs
                 row = own + m * ins * outs + place % outs
                 for i in range(0, ins, TILE):
-                    sums = _loads(parts, row + i * outs, outs)
+                    sums = loads(TILE, parts, row + i * outs, outs)
                     for pixel in range(first, last):
                         at = pixel * x_step + m * ins + i
-                        sums = _tile(sums, x, at, 1, slope, pixel * y_step + place)
-                    _stores(parts, row + i * outs, outs, sums)
+                        sums = outer(sums, x, at, 1, slope, pixel * y_step + place)
+                    stores(parts, row + i * outs, outs, sums)

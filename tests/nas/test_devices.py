@@ -12,9 +12,11 @@ from nas.devices import (
     seed_noise,
     seeded,
     set_threads,
+    take_kernels,
     without_tf32,
 )
 from nas.errors import UsageError
+from search_spaces import kernel_choice
 
 CPU = torch.device("cpu")
 
@@ -117,3 +119,10 @@ def test_noise_is_seeded_apart_from_the_networks() -> None:
     assert torch.equal(torch.randn(4), first)
     with seeded(3, "segmenter"):
         assert not torch.equal(torch.randn(4), first)
+
+
+def test_kernels_that_cannot_be_compiled_are_a_usage_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernel_choice, "_trouble", lambda: "numba is not installed")
+    take_kernels("auto")
+    with pytest.raises(UsageError, match=r"numba is not installed: install .*\[fast\]"):
+        take_kernels("compiled")
