@@ -46,11 +46,12 @@ class UnrolledStep:
     momentum: float = 0.0
     weight_decay: float = 0.0
 
-    def present_rate(self, optimizer: Optimizer) -> float:
-        """eta, next to the optimiser that takes the real steps."""
+    def present_rate(self, optimizer: Optimizer) -> float | Tensor:
+        """eta, next to the optimiser that takes the real steps; of the kind of its rate."""
         if self.rate is not None:
             return self.rate
-        return float(optimizer.param_groups[0]["lr"])
+        rate: float | Tensor = optimizer.param_groups[0]["lr"]
+        return rate
 
     def displacement(
         self, weights: Sequence[Tensor], slopes: Gradient, optimizer: Optimizer

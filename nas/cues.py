@@ -13,7 +13,6 @@ from functools import partial
 
 import torch
 from torch import Tensor
-from torch.nn.functional import one_hot
 
 
 @dataclass(frozen=True)
@@ -34,9 +33,20 @@ def as_it_is(maps: Tensor) -> Tensor:
     return maps
 
 
+def one_hot(classes: Tensor, count: int, dtype: torch.dtype) -> Tensor:
+    """Maps (N, count, H, W) of the type with a 1 where the class is, from (N, H, W) int64.
+
+    Unlike torch's own, it never looks at the values from the host.
+    """
+    maps = torch.zeros(
+        classes.shape[0], count, *classes.shape[1:], dtype=dtype, device=classes.device
+    )
+    return maps.scatter_(1, classes.unsqueeze(1), 1)
+
+
 def hardened(maps: Tensor) -> Tensor:
     """(N, K, H, W) one-hot of the most probable class, the first of equals; without gradient."""
-    return one_hot(maps.argmax(dim=1), maps.shape[1]).movedim(-1, 1).to(maps.dtype)
+    return one_hot(maps.argmax(dim=1), maps.shape[1], maps.dtype)
 
 
 def straight_through(probabilities: Tensor) -> Tensor:

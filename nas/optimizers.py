@@ -13,13 +13,25 @@ from nas.settings import ArchitectureSettings, TrainingSettings
 
 
 def weight_optimizer(
-    settings: TrainingSettings, weights: Sequence[nn.Parameter], rate: float
+    settings: TrainingSettings,
+    weights: Sequence[nn.Parameter],
+    rate: float,
+    capturable: bool = False,
 ) -> Optimizer:
-    """Adam, or SGD with momentum, for the weights of one network."""
-    decay = settings.weight_decay
+    """Adam, or SGD with momentum, for the weights of one network.
+
+    Args:
+        settings: of the training.
+        weights: what it moves.
+        rate: learning rate at the start.
+        capturable: for steps in CUDA graphs: of one kernel, with all that it counts on the device.
+    """
+    decay, fused = settings.weight_decay, True if capturable else None
     if settings.optimizer == "sgd":
-        return SGD(weights, rate, momentum=settings.sgd_momentum, weight_decay=decay)
-    return Adam(weights, rate, betas=(settings.adam_beta1, 0.999), weight_decay=decay)
+        momentum = settings.sgd_momentum
+        return SGD(weights, rate, momentum=momentum, weight_decay=decay, fused=fused)
+    betas = settings.adam_beta1, 0.999
+    return Adam(weights, rate, betas, weight_decay=decay, fused=fused, capturable=capturable)
 
 
 def unrolled_step(settings: TrainingSettings, rate: float | None) -> UnrolledStep:
@@ -30,12 +42,14 @@ def unrolled_step(settings: TrainingSettings, rate: float | None) -> UnrolledSte
 
 
 def architecture_optimizer(
-    settings: ArchitectureSettings, alphas: Sequence[nn.Parameter]
+    settings: ArchitectureSettings, alphas: Sequence[nn.Parameter], capturable: bool = False
 ) -> Optimizer:
-    """Adam with betas 0.5 and 0.999, as DARTS moves alpha."""
+    """Adam with betas 0.5 and 0.999, as DARTS moves alpha; ``capturable`` as above."""
     return Adam(
         alphas,
         settings.architecture_lr,
         betas=(0.5, 0.999),
         weight_decay=settings.architecture_decay,
+        fused=True if capturable else None,
+        capturable=capturable,
     )

@@ -155,7 +155,7 @@ def _group(
     role: Role, alphas: list[nn.Parameter], game: Segmentation, settings: SearchSettings
 ) -> Group[Batch]:
     """The alpha of a network, and what it minimises on the architecture half."""
-    optimizer = architecture_optimizer(settings.architecture, alphas)
+    optimizer = architecture_optimizer(settings.architecture, alphas, settings.run.capture)
     own_loss = role == "discriminator" and settings.architecture.objective == "discriminator"
     if own_loss and isinstance(game, AdversarialSegmentation):
         return Group(role, alphas, game.discriminator_objective, optimizer)
@@ -176,7 +176,7 @@ def _player(
         role,
         weights,
         loss,
-        weight_optimizer(settings.training, weights, rate),
+        weight_optimizer(settings.training, weights, rate, settings.run.capture),
         unrolled_step(settings.training, unrolled),
         _product(architecture) if kept else None,
         settings.training.clip_norm or None,

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from nas.additions import Curriculum, curriculum_begins
 from nas.bilevel import Bilevel, Player, UnrolledStep
+from nas.captured import check_capture, updates_of
 from nas.criteria import pretraining_criterion, wants_triplets
 from nas.data.batches import Batch, Samples
 from nas.deviations import label_run
@@ -154,6 +155,7 @@ def check_settings(settings: RetrainSettings) -> None:
     check_augmentation(settings.augmentation)
     check_parts(training.batch_size)
     _refuse_one_process_alone(settings)
+    _check_capture(settings)
     if named_networks(settings)["discriminator"] != "none":
         check_game(game, training.epochs)
     if game.game != "nelson-as-coded":
@@ -187,6 +189,16 @@ def _refuse_one_process_alone(settings: RetrainSettings) -> None:
                 f"{option} trains in one process alone, and there are {count()}: start it without "
                 "torchrun."
             )
+
+
+def _check_capture(settings: RetrainSettings) -> None:
+    """Refuse CUDA graphs where there can be none, or where a step is not one of the engine."""
+    check_capture(settings.run)
+    if settings.run.capture and parse_specification(settings.backbone).name in PATCH_NETWORKS:
+        raise UsageError(
+            f"--capture is for segmenters of whole images, and --backbone {settings.backbone} is "
+            "trained on patches: leave it out."
+        )
 
 
 class RetrainStage:
@@ -234,6 +246,7 @@ class RetrainStage:
         if pretraining:
             make, epochs = pretraining_engine, settings.loss.pretrain_epochs
         self.engine = make(settings, self.game, samples.device)
+        self._updates = updates_of(self.engine, settings.run, samples.device, self._pressure)
         optimizers = list(self.engine.optimizers().values())
         self._schedule = RateSchedule(settings.training, optimizers, epochs)
         self._batches = training_batches(
@@ -253,8 +266,11 @@ class RetrainStage:
         if pretraining != self._pretraining:
             self._enter(pretraining)
         order = None if pretraining else self._moment(epoch).order
-        losses = self.engine.update_weights(self._batches.batch(epoch, step), order)
+        losses = self._updates.update_weights(self._batches.batch(epoch, step), order)
         return as_numbers({f"{name}_loss": loss for name, loss in losses.items()})
+
+    def _pressure(self) -> Pressure | None:
+        return self.game.pressure if isinstance(self.game, AdversarialSegmentation) else None
 
     def _moment(self, epoch: int) -> Moment:
         """What an epoch of the game asks of both players, who are told."""
@@ -464,6 +480,7 @@ def _player(
 ) -> Player[Batch]:
     training = settings.training
     weights = list(network.parameters())
-    optimizer = weight_optimizer(training, weights, rate or training.segmenter_lr)
+    rate = rate or training.segmenter_lr
+    optimizer = weight_optimizer(training, weights, rate, settings.run.capture)
     clip_norm = training.clip_norm or None
     return Player(name, weights, loss, optimizer, STANDING_STILL, None, clip_norm)

@@ -11,6 +11,7 @@ from torch import Tensor
 from nas.additions import Curriculum, curriculum_begins
 from nas.bilevel import Group, Hypergradient
 from nas.budget import limits_of
+from nas.captured import check_capture, updates_of
 from nas.criteria import wants_triplets
 from nas.data.batches import Batch
 from nas.data.splits import divided_groups, halve
@@ -151,6 +152,7 @@ def check_settings(settings: SearchSettings) -> None:
         )
     check_spaces(settings)
     check_parts(settings.training.batch_size)
+    check_capture(settings.run)
 
 
 def _check_game(settings: SearchSettings) -> None:
@@ -268,6 +270,7 @@ class SearchStage:
         if isinstance(self.game, AdversarialSegmentation):
             passes = [self.game.verdicts]
         rehearse(passes, self.engine.modules, self._smallest_batch())
+        self._updates = updates_of(self.engine, self.settings.run, self._device, self._pressure)
         self.genotypes |= self.phase.genotypes()
         self._stable_epochs = 0
 
@@ -282,9 +285,12 @@ class SearchStage:
         self._diagnosis = {}
         if within >= self.settings.architecture.warmup_epochs:
             losses |= self._architecture_step(epoch * self.steps + step, train, moment)
-        of_weights = self.engine.update_weights(train, moment.order)
+        of_weights = self._updates.update_weights(train, moment.order)
         losses |= {f"{name}_loss": loss for name, loss in of_weights.items()}
         return self._diagnosis | as_numbers(losses)
+
+    def _pressure(self) -> Pressure | None:
+        return self.game.pressure if isinstance(self.game, AdversarialSegmentation) else None
 
     def _moment(self, within: int) -> Moment:
         """What an epoch of the phase, counted from 0, asks of both players, who are told."""
@@ -313,7 +319,7 @@ class SearchStage:
         """One step of an alpha; now and then both products are compared in it."""
         every = self.settings.architecture.diagnose_every
         if not every or count % every:
-            return self.engine.update_architecture(group, train, validation)
+            return self._updates.update_architecture(group, train, validation)
         exactly = self.settings.architecture.product == "exact"
         other = finite_difference(self.settings.architecture.radius) if exactly else exact()
         own, beside = update_beside(self.engine, group, train, validation, other)

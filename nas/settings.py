@@ -535,8 +535,13 @@ class RunSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """auto (CUDA if there is one), cpu, cuda, cuda:1, ..."""
 
     precision: Literal["fp32", "bf16"] = "fp32"
-    """bf16 runs the networks under autocast; second-order differences stay in fp32,
-    without TF32."""
+    """bf16 runs the networks under autocast. On CUDA, fp32 convolutions round their factors to
+    TF32, as is torch's default, and matrix products do not; second-order products are computed in
+    fp32 without TF32 under either."""
+
+    capture: bool = False
+    """On CUDA: replay the updates of a step as CUDA graphs, captured after three of them, in place
+    of thousands of small launches. For one process, and losses without random numbers."""
 
     threads: Count = 0
     """CPU threads to use; 0 leaves it to torch. With small networks, or on a busy machine, 1 is

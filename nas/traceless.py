@@ -46,10 +46,19 @@ def same_noise(tensors: Iterable[Tensor]) -> Iterator[None]:
     """Leave the random state of the CPU, and of the devices the tensors are on, as it was.
 
     Passes that each run in this context draw the same random numbers, so that dropout is
-    one fixed function between the points of a finite difference.
+    one fixed function between the points of a finite difference. In the capture of a CUDA graph,
+    where no random state can be read, nothing is done: what draws nothing can be captured.
     """
+    if capturing():
+        yield
+        return
     with torch.random.fork_rng(devices=_cuda_devices(tensors)):
         yield
+
+
+def capturing() -> bool:
+    """Whether a CUDA graph is being captured."""
+    return torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing()
 
 
 @dataclass(frozen=True)
@@ -60,12 +69,22 @@ class Noise:
     cuda: Mapping[int, Tensor]
 
     @classmethod
-    def present(cls, tensors: Iterable[Tensor]) -> Noise:
-        """That of the CPU, and of the devices the tensors are on."""
+    def present(cls, tensors: Iterable[Tensor]) -> Noise | None:
+        """That of the CPU, and of the devices the tensors are on; None as in `same_noise`."""
+        if capturing():
+            return None
         devices = _cuda_devices(tensors)
         return cls(
             torch.get_rng_state(), {index: torch.cuda.get_rng_state(index) for index in devices}
         )
+
+    def is_present(self) -> bool:
+        """Whether nothing has been drawn since."""
+        cuda = (
+            torch.equal(state, torch.cuda.get_rng_state(index))
+            for index, state in self.cuda.items()
+        )
+        return torch.equal(self.cpu, torch.get_rng_state()) and all(cuda)
 
     def resume(self) -> None:
         """Let what is drawn from now on be what was drawn behind this state."""

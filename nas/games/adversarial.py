@@ -18,9 +18,8 @@ from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import one_hot
 
-from nas.cues import Cue, new_cue
+from nas.cues import Cue, new_cue, one_hot
 from nas.data.batches import Batch
 from nas.data.cases import UNKNOWN
 from nas.games.segmentation import Segmentation, at_least_float32
@@ -150,7 +149,7 @@ class AdversarialSegmentation(Segmentation, ABC):
     def truth(self, labels: Tensor, like: torch.dtype) -> Tensor:
         """What the discriminator sees of the truth, (N, K, H, W), 0 where it is unknown."""
         classes = labels.masked_fill(labels == UNKNOWN, 0)
-        maps = self.cue.truth(one_hot(classes, self.classes).movedim(-1, 1).to(like))
+        maps = self.cue.truth(one_hot(classes, self.classes, like))
         return where_known(maps, labels)
 
     def _discrimination(self, real: Tensor, fake: Tensor, batch: Batch) -> Iterator[Tensor]:

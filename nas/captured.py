@@ -1,0 +1,303 @@
+"""Updates of an engine as CUDA graphs: one launch instead of thousands of kernels.
+
+A small discriminator keeps a fast GPU waiting for its next kernel. The first updates of a kind are
+taken as ever, on a stream of their own; the next one is captured, and all behind it are replayed on
+batches that are copied into the memory of the captured ones. A kind is what is updated, on batches
+of which shapes. Replays read learning rates from tensors; whatever else an update depends on is its
+situation, and a new situation is captured anew.
+
+What is captured must neither read a value on the host nor draw random numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.utils._pytree import tree_flatten, tree_unflatten
+
+from nas.bilevel import Batch, Bilevel, Group, Hypergradient
+from nas.devices import resolve_device
+from nas.errors import UsageError
+from nas.ranks import count
+from nas.settings import RunSettings
+from nas.traceless import Noise, without_trace
+
+Result = TypeVar("Result")
+Replay = Callable[[], object]
+
+WARM_UP = 3
+"""Updates before a capture, in which libraries choose their kernels and optimisers their memory."""
+
+KINDS = 8
+"""Graphs at a time, at most: what is updated, times the sizes of batches in an epoch."""
+
+
+class Recorder(Protocol):
+    """Takes work to be repeated on the same memory."""
+
+    def begin(self) -> None:
+        """Go on with other memory: what was recorded so far is no longer wanted."""
+
+    def warm_up(self, work: Callable[[], Result]) -> Result:
+        """Do the work, as before a recording."""
+
+    def record(self, work: Callable[[], Result]) -> tuple[Result, Replay]:
+        """What the work results in, once it is replayed, and what replays it."""
+
+
+class CudaGraphs:
+    """Records CUDA graphs on a stream of their own; they share their memory.
+
+    They may: none keeps anything for another, and what their work results in is not given back as
+    long as it is held.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._stream = torch.cuda.Stream(device)
+        self.begin()
+
+    def begin(self) -> None:
+        """Share other memory from now on; the old one goes with the graphs that hold it."""
+        self._pool = torch.cuda.graph_pool_handle()
+
+    def warm_up(self, work: Callable[[], Result]) -> Result:
+        """Do the work on the stream."""
+        here = torch.cuda.current_stream(self._stream.device)
+        self._stream.wait_stream(here)
+        with torch.cuda.stream(self._stream):
+            result = work()
+        here.wait_stream(self._stream)
+        return result
+
+    def record(self, work: Callable[[], Result]) -> tuple[Result, Replay]:
+        """Capture the work, without doing it."""
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, pool=self._pool, stream=self._stream):
+            result = work()
+        return result, graph.replay
+
+
+class Captured(Generic[Batch]):
+    """The updates of an engine, replayed where they have been captured.
+
+    Args:
+        engine: takes the updates; its optimisers are capturable (`nas.optimizers`).
+        recorder: of the device that the engine is on.
+        situation: what an update depends on beside weights, rates and the values in its batches.
+    """
+
+    def __init__(
+        self,
+        engine: Bilevel[Batch],
+        recorder: Recorder,
+        situation: Callable[[], Hashable] = lambda: None,
+    ) -> None:
+        self._engine = engine
+        self._recorder = recorder
+        self._situation = situation
+        self._rates = _Rates(list(engine.optimizers().values()))
+        self._kinds: dict[Hashable, _Kind[Any]] = {}
+        self._present: Hashable = None
+        self._checked = False
+
+    def update_architecture(
+        self, group: Group[Batch], train: Batch, validation: Batch
+    ) -> Hypergradient:
+        """As the engine's; what it returns holds until the next update like it."""
+
+        def update(batches: tuple[Batch, Batch]) -> Hypergradient:
+            return self._engine.update_architecture(group, *batches)
+
+        self._check_noise(train)
+        return self._update(("architecture", group.name), update, (train, validation))
+
+    def update_weights(self, train: Batch, order: Sequence[str] | None = None) -> dict[str, Tensor]:
+        """As the engine's; what it returns holds until the next update like it."""
+
+        def update(batch: Batch) -> dict[str, Tensor]:
+            return self._engine.update_weights(batch, order)
+
+        self._check_noise(train)
+        return self._update(("weights", order and tuple(order)), update, train)
+
+    def _update(self, what: Hashable, update: Callable[[Any], Result], batches: Any) -> Result:
+        situation = self._situation(), self._modes()
+        if situation != self._present:
+            self._kinds.clear()
+            self._recorder.begin()
+            self._present = situation
+        kind = self._kinds.setdefault((what, _form(batches)), _Kind(update))
+        if len(self._kinds) > KINDS:
+            raise UsageError(
+                "--capture needs batches of the same shapes from step to step, and these differ in "
+                "size or in their number of triplets: leave it out."
+            )
+        with self._rates.in_tensors():
+            return kind.update(batches, self._recorder)
+
+    def _check_noise(self, batch: Batch) -> None:
+        """Once, at the first batch."""
+        if not self._checked:
+            check_noise(self._engine, batch)
+            self._checked = True
+
+    def _modes(self) -> Hashable:
+        networks = self._engine.modules
+        return tuple(each.training for network in networks for each in network.modules())
+
+
+@dataclass
+class _Kind(Generic[Result]):
+    """Updates that one graph stands for."""
+
+    work: Callable[[Any], Result]
+    taken: int = 0
+    batches: Any = None
+    result: Result | None = None
+    replay: Replay | None = None
+
+    def update(self, batches: Any, recorder: Recorder) -> Result:
+        """One update; the first ones as ever, then by replays."""
+        self.taken += 1
+        if self.taken <= WARM_UP:
+            return recorder.warm_up(lambda: self.work(batches))
+        if self.replay is None:
+            self._record(batches, recorder)
+        else:
+            _copy(batches, self.batches)
+        assert self.replay is not None and self.result is not None
+        self.replay()
+        return self.result
+
+    def _record(self, batches: Any, recorder: Recorder) -> None:
+        leaves, form = tree_flatten(batches)
+        own = [leaf.clone() if isinstance(leaf, Tensor) else leaf for leaf in leaves]
+        self.batches = tree_unflatten(own, form)
+        try:
+            self.result, self.replay = recorder.record(lambda: self.work(self.batches))
+        except RuntimeError as error:
+            raise UsageError(
+                f"--capture: a step of these networks cannot be captured in a CUDA graph "
+                f"({str(error).strip().splitlines()[0].rstrip('.')}): leave it out."
+            ) from error
+
+
+class _Rates:
+    """Learning rates where graphs find them."""
+
+    def __init__(self, optimizers: Sequence[Optimizer]) -> None:
+        self._optimizers = optimizers
+        self._tensors = [
+            torch.full((), group["lr"], device=group["params"][0].device)
+            for group in self._groups()
+        ]
+        self._taken = [group["lr"] for group in self._groups()]
+
+    @contextmanager
+    def in_tensors(self) -> Iterator[None]:
+        """Give the optimisers tensors of their rates; outside, these are numbers."""
+        rates = [group["lr"] for group in self._groups()]
+        for group, tensor, rate, taken in zip(
+            self._groups(), self._tensors, rates, self._taken, strict=True
+        ):
+            group["lr"] = tensor if rate == taken else tensor.fill_(rate)
+        self._taken = rates
+        try:
+            yield
+        finally:
+            for group, rate in zip(self._groups(), rates, strict=True):
+                group["lr"] = rate
+
+    def _groups(self) -> list[dict[str, Any]]:
+        return [group for each in self._optimizers for group in each.param_groups]
+
+
+def _form(batches: Any) -> Hashable:
+    """Types and shapes of the tensors, and all other values but words."""
+    leaves, structure = tree_flatten(batches)
+    told = tuple(
+        (leaf.shape, leaf.dtype, leaf.device)
+        if isinstance(leaf, Tensor)
+        else None
+        if isinstance(leaf, str)
+        else leaf
+        for leaf in leaves
+    )
+    return told, str(structure)
+
+
+def _copy(batches: Any, own: Any) -> None:
+    for source, target in zip(tree_flatten(batches)[0], tree_flatten(own)[0], strict=True):
+        if isinstance(target, Tensor):
+            target.copy_(source, non_blocking=True)
+
+
+def check_capture(settings: RunSettings) -> None:
+    """Refuse to capture without CUDA, or with several processes.
+
+    Raises:
+        UsageError: with what stands against it.
+    """
+    if not settings.capture:
+        return
+    if count() > 1:
+        raise UsageError(
+            "--capture is for one process, and several ones add their gradients up within a step: "
+            "leave it out, or start without torchrun."
+        )
+    device = resolve_device(settings.device)
+    if device.type != "cuda":
+        raise UsageError(
+            f"--capture makes CUDA graphs, and the device is {device}: leave it out, or choose "
+            "--device cuda on a machine with an NVIDIA GPU."
+        )
+
+
+def check_noise(engine: Bilevel[Batch], batch: Batch) -> None:
+    """Refuse to capture what draws random numbers.
+
+    Args:
+        engine: its losses and objectives are tried, and leave no trace.
+        batch: one that they take.
+
+    Raises:
+        UsageError: one of them has drawn some.
+    """
+    weights = [weight for module in engine.modules for weight in module.parameters()]
+    with torch.no_grad(), without_trace(engine.modules):
+        noise = Noise.present(weights)
+        for loss in _losses(engine):
+            loss(batch)
+        if noise is not None and not noise.is_present():
+            raise UsageError(
+                "--capture replays a step without new random numbers, and this one draws some "
+                "(dropout, --cue noised, sampled operations): leave it out."
+            )
+
+
+def _losses(engine: Bilevel[Batch]) -> list[Callable[[Batch], Tensor]]:
+    losses = [player.loss for player in engine.players]
+    return [*losses, *(group.objective for group in engine.groups)]
+
+
+def updates_of(
+    engine: Bilevel[Batch],
+    settings: RunSettings,
+    device: torch.device,
+    situation: Callable[[], Hashable],
+) -> Bilevel[Batch] | Captured[Batch]:
+    """What takes the engine's updates: the engine, or CUDA graphs where the settings ask for them.
+
+    Args:
+        engine: its optimisers are capturable in the latter case.
+        settings: of the run, checked by `check_capture`.
+        device: on which it computes.
+        situation: see `Captured`.
+    """
+    return Captured(engine, CudaGraphs(device), situation) if settings.capture else engine

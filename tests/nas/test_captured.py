@@ -1,0 +1,326 @@
+"""Replayed updates are the engine's, and are taken where they can be."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from unittest.mock import MagicMock, call, patch
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from nas.bilevel import Bilevel, Group, Player, UnrolledStep
+from nas.captured import KINDS, WARM_UP, Captured, CudaGraphs, Recorder, check_capture
+from nas.cues import new_cue
+from nas.data.batches import Batch
+from nas.errors import UsageError
+from nas.games.adversarial import Pressure
+from nas.games.truth_prediction import TruthAgainstPrediction
+from nas.optimizers import architecture_optimizer, weight_optimizer
+from nas.preparation import Data
+from nas.products import finite_difference
+from nas.retrain import check_settings as check_retraining
+from nas.runs import RunFolder
+from nas.search import SearchStage
+from nas.segmenters.unet import UNet
+from nas.settings import (
+    ArchitectureSettings,
+    CellSettings,
+    GameSettings,
+    RetrainSettings,
+    RunSettings,
+    SearchSettings,
+    TrainingSettings,
+)
+from search_spaces.cell import CellSupernet
+
+CLASSES, SIZE, RATE = 3, 16, 2**-7
+
+
+def load(name: str) -> ModuleType:
+    if name not in sys.modules:
+        path = Path(__file__).parents[2] / f"tools/{name}.py"
+        specification = importlib.util.spec_from_file_location(name, path)
+        assert specification is not None and specification.loader is not None
+        sys.modules[name] = importlib.util.module_from_spec(specification)
+        specification.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
+
+
+recorded_step = load("recorded_step")
+
+
+def draw_batch(seed: int, images: int = 2) -> Batch:
+    generator = torch.Generator().manual_seed(seed)
+    pixels = torch.rand(images, 1, SIZE, SIZE, generator=generator)
+    labels = torch.randint(0, CLASSES, (images, SIZE, SIZE), generator=generator)
+    return Batch(pixels, labels, tuple(str(number) for number in range(images)))
+
+
+def new_engine(optimizer: str = "adam", cue: str = "probabilities") -> Bilevel[Batch]:
+    """The same search for each call, with batch norm and capturable optimisers."""
+    torch.manual_seed(5)
+    supernet = CellSupernet(
+        CLASSES,
+        channels=2,
+        layout="R",
+        nodes=1,
+        normalisation="batch",
+        operations=("none", "skip_connect", "max_pool_3x3", "sep_conv_3x3"),
+    )
+    segmenter = UNet(1, CLASSES, width=2, depth=1, normalisation="batch")
+    game = TruthAgainstPrediction(
+        segmenter, supernet, CLASSES, Pressure(0.5), cue=new_cue(cue, 0.1)
+    )
+    training = TrainingSettings(optimizer=optimizer)  # type: ignore[arg-type]
+
+    def player(name: str, weights: list[nn.Parameter], loss: Any, shows: Any) -> Player[Batch]:
+        own = weight_optimizer(training, weights, RATE, capturable=True)
+        unrolled = UnrolledStep(None, 0.9 if optimizer == "sgd" else 0.0)
+        return Player(name, weights, loss, own, unrolled, finite_difference(), 0.5, shows)
+
+    alphas = supernet.alphas()
+    step = architecture_optimizer(ArchitectureSettings(architecture_lr=RATE), alphas, True)
+    group = Group("discriminator", alphas, game.discriminator_objective, step)
+    players = [
+        player("segmenter", list(segmenter.parameters()), game.segmenter_loss, game.shown),
+        player("discriminator", supernet.weights(), game.discriminator_loss, None),
+    ]
+    return Bilevel(players, [group], [segmenter, supernet])
+
+
+def state(engine: Bilevel[Batch]) -> dict[str, Tensor]:
+    networks = {
+        f"{number}.{name}": value
+        for number, network in enumerate(engine.modules)
+        for name, value in network.state_dict().items()
+    }
+    moments = {
+        f"{name}.{number}.{key}": value
+        for name, own in engine.state().items()
+        for number, held in own["state"].items()
+        for key, value in held.items()
+    }
+    return networks | moments
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_replayed_updates_are_the_engines_bit_for_bit(optimizer: str) -> None:
+    """New batches in every step, and other learning rates behind the capture."""
+    eager, engine = new_engine(optimizer), new_engine(optimizer)
+    recordings = recorded_step.Recordings()
+    captured = Captured(engine, recordings)
+    for step in range(WARM_UP + 4):
+        if step == WARM_UP + 2:
+            for each in (eager, engine):
+                for own in each.optimizers().values():
+                    own.param_groups[0]["lr"] = RATE / 4
+        train, validation = draw_batch(10 + step), draw_batch(50 + step)
+        truth = eager.update_architecture(eager.groups[0], train, validation)
+        losses = eager.update_weights(train)
+        found = captured.update_architecture(engine.groups[0], train, validation)
+        assert torch.equal(found.objective, truth.objective)
+        for mine, its in zip(found.total(), truth.total(), strict=True):
+            assert torch.equal(mine, its)
+        replayed = captured.update_weights(train)
+        assert replayed.keys() == losses.keys()
+        assert all(torch.equal(replayed[name], losses[name]) for name in losses)
+        expected = state(eager)
+        for name, value in state(engine).items():
+            assert torch.equal(value, expected[name]), (step, name)
+    assert len(recordings.taken) == 2
+    assert all(own.param_groups[0]["lr"] == RATE / 4 for own in engine.optimizers().values())
+
+
+class Counting:
+    """Does all work at once and counts what it is asked for."""
+
+    def __init__(self) -> None:
+        self.begun, self.warm, self.recorded, self.replayed = 0, 0, 0, 0
+
+    def begin(self) -> None:
+        self.begun += 1
+
+    def warm_up(self, work: Callable[[], Any]) -> Any:
+        self.warm += 1
+        return work()
+
+    def record(self, work: Callable[[], Any]) -> tuple[Any, Callable[[], None]]:
+        self.recorded += 1
+
+        def replay() -> None:
+            self.replayed += 1
+
+        return work(), replay
+
+    def counts(self) -> tuple[int, int, int]:
+        return self.warm, self.recorded, self.replayed
+
+
+@contextmanager
+def toy(loss: Callable[[Tensor], Tensor] | None = None) -> Iterator[Any]:
+    """One weight, whose updates a counter stands behind."""
+    network = nn.Linear(1, 1, bias=False)
+    own = loss or (lambda batch: (network.weight * batch).sum())
+    optimizer = weight_optimizer(TrainingSettings(), list(network.parameters()), RATE, True)
+    player = Player("one", list(network.parameters()), own, optimizer, UnrolledStep(0.0))
+    situation = {"pressure": 0.0}
+    counting = Counting()
+    engine: Bilevel[Any] = Bilevel([player], [], [network])
+    captured = Captured(engine, counting, lambda: situation["pressure"])
+    yield captured, counting, situation, network
+
+
+def test_updates_are_captured_once_and_replayed() -> None:
+    with toy() as (captured, counting, _, _):
+        for step in range(WARM_UP + 3):
+            captured.update_weights(torch.full((2,), float(step)))
+        assert counting.counts() == (WARM_UP, 1, 3)
+
+
+def test_other_shapes_and_orders_have_graphs_of_their_own() -> None:
+    with toy() as (captured, counting, _, _):
+        for _ in range(WARM_UP + 2):
+            captured.update_weights(torch.ones(2))
+            captured.update_weights(torch.ones(3))
+            captured.update_weights(torch.ones(2), ("one", "one"))
+        assert counting.counts() == (3 * WARM_UP, 3, 6)
+
+
+def test_another_situation_or_mode_is_captured_anew() -> None:
+    with toy() as (captured, counting, situation, network):
+
+        def updates() -> tuple[int, int, int]:
+            for _ in range(WARM_UP + 2):
+                captured.update_weights(torch.ones(2))
+            return counting.counts()
+
+        assert updates() == (WARM_UP, 1, 2)
+        situation["pressure"] = 0.5
+        assert updates() == (2 * WARM_UP, 2, 4)
+        network.eval()
+        assert updates() == (3 * WARM_UP, 3, 6)
+        assert counting.begun == 3  # with memory of its own each time
+
+
+def test_values_that_are_no_tensors_belong_to_the_graph() -> None:
+    with toy(lambda batch: (batch["x"] * batch["factor"]).sum()) as (captured, counting, _, _):
+        for factor in (1.0, 2.0):
+            for name in "abcdef":
+                captured.update_weights({"x": torch.ones(2), "factor": factor, "id": name})
+        assert counting.recorded == 2
+
+
+def test_batches_of_ever_other_shapes_are_refused() -> None:
+    with toy() as (captured, _, _, _):
+        for size in range(1, KINDS + 1):
+            captured.update_weights(torch.ones(size))
+        with pytest.raises(UsageError, match="same shapes"):
+            captured.update_weights(torch.ones(KINDS + 1))
+
+
+def test_random_numbers_are_refused_at_the_first_update() -> None:
+    engine = new_engine(cue="noised")
+    before = torch.get_rng_state()
+    captured = Captured(engine, recorded_step.Recordings())
+    with pytest.raises(UsageError, match="draws some"):
+        captured.update_weights(draw_batch(1))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_step_that_reads_values_is_refused() -> None:
+    weight = nn.Parameter(torch.ones(()))
+    optimizer = weight_optimizer(TrainingSettings(), [weight], RATE, True)
+    player: Player[Tensor] = Player(
+        "one", [weight], lambda batch: weight * batch.sum().item(), optimizer, UnrolledStep(0.0)
+    )
+    captured = Captured(Bilevel([player], []), recorded_step.Recordings())
+    for _ in range(WARM_UP):
+        captured.update_weights(torch.ones(2))
+    with pytest.raises(UsageError, match="--capture: .* reads values on the host"):
+        captured.update_weights(torch.ones(2))
+    assert optimizer.param_groups[0]["lr"] == RATE
+
+
+def test_cuda_graphs_share_a_stream_and_memory() -> None:
+    """The calls of torch.cuda, as its documentation asks for them."""
+    with patch("nas.captured.torch.cuda") as cuda:
+        order = MagicMock()
+        order.attach_mock(cuda, "cuda")
+        graphs: Recorder = CudaGraphs(torch.device("cuda"))
+        side, pool = cuda.Stream.return_value, cuda.graph_pool_handle.return_value
+        here = cuda.current_stream.return_value
+        assert graphs.warm_up(lambda: order.work() and 1) == 1
+        names = [name for name, *_ in order.mock_calls]
+        waits = names.index("cuda.Stream().wait_stream"), names.index("work")
+        assert waits[0] < waits[1] < names.index("cuda.current_stream().wait_stream")
+        assert side.wait_stream.mock_calls == [call(here)]
+        assert here.wait_stream.mock_calls == [call(side)]
+        for _ in range(2):
+            result, replay = graphs.record(lambda: 7)
+            assert result == 7
+        assert (
+            cuda.graph.mock_calls.count(call(cuda.CUDAGraph.return_value, pool=pool, stream=side))
+            == 2
+        )
+        assert not cuda.CUDAGraph.return_value.replay.called
+        replay()
+        assert cuda.CUDAGraph.return_value.replay.called
+        cuda.graph_pool_handle.return_value = other = object()
+        graphs.begin()
+        graphs.record(lambda: 7)
+        assert cuda.graph.call_args.kwargs["pool"] is other
+
+
+def test_capture_needs_a_gpu_and_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    check_capture(RunSettings(device="cpu"))
+    with pytest.raises(UsageError, match="the device is cpu"):
+        check_capture(RunSettings(device="cpu", capture=True))
+    monkeypatch.setattr("nas.captured.count", lambda: 2)
+    with pytest.raises(UsageError, match="one process"):
+        check_capture(RunSettings(device="cpu", capture=True))
+
+
+def test_retraining_of_patches_is_not_captured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nas.retrain.check_capture", lambda settings: None)
+    settings = RetrainSettings(backbone="patches:dc_net", run=RunSettings(capture=True))
+    with pytest.raises(UsageError, match="trained on patches"):
+        check_retraining(settings)
+
+
+def test_a_captured_search_takes_the_steps_of_a_search(
+    tmp_path: Path, discs: Callable[..., Data], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Batches of two sizes, before the adversarial training and in it; one update is a warm-up."""
+    monkeypatch.setattr("nas.captured.WARM_UP", 1)
+    monkeypatch.setattr("nas.search.check_capture", lambda settings: None)
+    recordings = recorded_step.Recordings()
+    monkeypatch.setattr("nas.captured.CudaGraphs", lambda device: recordings)
+    settings = SearchSettings(
+        backbone="unet?width=2&depth=1",
+        cell=CellSettings(layout="N", channels=2, nodes=1, operations=("none", "sep_conv_3x3")),
+        training=TrainingSettings(segmenter_lr=RATE, discriminator_lr=RATE),
+        architecture=ArchitectureSettings(architecture_lr=RATE, diagnose_every=0),
+        game=GameSettings(adversarial_start=3),
+        run=RunSettings(device="cpu", threads=1, capture=True),
+    )
+    folder = RunFolder(tmp_path / "run")
+    folder.begin("search", settings)
+    captured = SearchStage(settings, folder, discs(train=10, val=0))
+    with monkeypatch.context() as without:
+        without.setattr("nas.search.updates_of", lambda engine, *rest: engine)
+        eager = SearchStage(settings, folder, discs(train=10, val=0))
+    for epoch in range(5):
+        for step in range(eager.steps):
+            assert captured.step(epoch, step) == eager.step(epoch, step)
+    expected = state(eager.engine)
+    for name, value in state(captured.engine).items():
+        assert torch.equal(value, expected[name]), name
+    # weights alone before the game, alpha and weights within it, each for both sizes of batches
+    assert len(recordings.taken) == 2 + 2 * 2
