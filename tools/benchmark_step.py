@@ -1,16 +1,21 @@
-"""The search step of `nas.bilevel` beside the plain one: time, memory, passes, operations.
+"""The search step of `nas.bilevel` beside the plain one: time, memory, passes, launches.
 
     python tools/benchmark_step.py --threads 1 --out experiments/performance/grid.md
-    python tools/benchmark_step.py --px 64 --backbones unet?width=16 --batches 2 --orders second
+    python tools/benchmark_step.py --px 64 256 --steps 5 1 --backbones unet?width=16 --batches 2
     python tools/benchmark_step.py --quick
 
-For each cell of the grid, both sides take steps in turn in one process, from the same weights on
-the same batches; a ratio is that of their medians. Times are those of the process on a CPU and of
-the clock on a GPU. The peak of the memory is taken in fresh processes, one for each side: what a
-step adds to the process with its libraries on a CPU, what torch has allocated on a GPU. A pass
-forward is one of the whole network, a pass backward one that a gradient comes back through. The
-shares are of the machine's own matrix product and copy. A cell that exceeds a limit is listed with
-the reason.
+For each cell of the grid, the sides take steps in turn in one process, from the same weights on
+the same batches, behind one step that is not timed; a ratio is that of the plain side's median to
+the engine's. Times are those of the process on a CPU and of the clock on a GPU.
+
+What a step is made of, and the peak of its memory, are taken from one step in a fresh process for
+each side, whose optimisers already hold their moments: what the networks and the step add to the
+process with its libraries on a CPU, what torch has allocated on a GPU. A pass forward is one of the
+whole network, a pass backward one that a gradient comes back through. Launches are operations that
+a GPU is given a kernel for. The shares are of the machine's own matrix product and copy.
+
+The table in --out grows cell by cell; cells that stand in it are not measured again, so a grid that
+was stopped goes on. A cell that exceeds a limit is listed with the reason.
 """
 
 from __future__ import annotations
@@ -34,12 +39,15 @@ import torch
 from machine_rates import Rates, Work, machine_rates, seconds
 from plain_cell import PlainSupernet
 from plain_step import PlainSearch, alphas, weights_of
+from recorded_step import Launches
 from torch import Tensor, nn
-from torch.optim import Adam
+from torch.optim import Adam, Optimizer
 
 from nas.bilevel import Bilevel, Group, Player, UnrolledStep
+from nas.captured import WARM_UP, Captured, CudaGraphs
 from nas.data.batches import Batch
 from nas.devices import resolve_device
+from nas.errors import UsageError
 from nas.games.adversarial import Pressure
 from nas.games.truth_prediction import TruthAgainstPrediction
 from nas.networks import build_segmenter
@@ -48,30 +56,17 @@ from search_spaces.cell import CellSupernet
 
 CLASSES, CHANNELS = 4, 1
 RATE, ARCHITECTURE_RATE, PRESSURE = 1e-4, 1e-4, 0.01
-SIDES = ("plain", "engine")
+SIDES = ("plain", "engine", "captured")
 ORDERS = ("first", "second")
-COLUMNS = (
-    "px",
-    "backbone",
-    "batch",
-    "order",
-    "plain s",
-    "engine s",
-    "ratio",
-    "plain MB",
-    "engine MB",
-    "memory ratio",
-    "plain S",
-    "engine S",
-    "plain D",
-    "engine D",
-    "plain operations",
-    "engine operations",
-    "plain product share",
-    "engine product share",
-    "plain copy share",
-    "engine copy share",
-)
+PLACES = ("px", "backbone", "batch", "order", "channels", "layout")
+FIGURES = ("s", "MB", "S", "D", "operations", "launches", "product share", "copy share")
+
+
+def columns(sides: Sequence[str]) -> list[str]:
+    """Those of the table: where a row stands, what the sides need, and how they compare."""
+    compared = ["ratio", "memory ratio"] if {"plain", "engine"} <= set(sides) else []
+    own = [f"{side} {figure}" for figure in FIGURES for side in sides]
+    return [*PLACES, *compared, *own]
 
 
 @dataclass(frozen=True)
@@ -85,11 +80,39 @@ class Cell:
     channels: int = 16
     layout: str = "NRNRNRN"
 
+    def place(self) -> dict[str, str]:
+        """Where it stands in the table."""
+        return {name: str(getattr(self, name)) for name in PLACES}
+
 
 Step = Callable[[], object]
 
 
-def new_step(cell: Cell, side: str, device: torch.device) -> tuple[TruthAgainstPrediction, Step]:
+@dataclass(frozen=True)
+class Taker:
+    """One side.
+
+    Attributes:
+        game: its networks.
+        optimizers: of all that is trained.
+        step: takes a step.
+    """
+
+    game: TruthAgainstPrediction
+    optimizers: Sequence[Optimizer]
+    step: Step
+
+    def remember(self) -> None:
+        """Let the optimisers have their moments, by a step along zeros; nothing else changes."""
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                for weight in group["params"]:
+                    weight.grad = torch.zeros_like(weight)
+            optimizer.step()
+            optimizer.zero_grad()
+
+
+def new_taker(cell: Cell, side: str, device: torch.device) -> Taker:
     """The networks of one side, and what takes a step with them."""
     torch.manual_seed(0)
     supernet = CellSupernet(CLASSES, channels=cell.channels, layout=cell.layout)
@@ -99,44 +122,42 @@ def new_step(cell: Cell, side: str, device: torch.device) -> tuple[TruthAgainstP
         segmenter.to(device), judge.to(device), CLASSES, Pressure(PRESSURE)
     )
     train, validation = (draw_batch(cell, seed, device) for seed in (1, 2))
-    search = {"plain": plain_search, "engine": engine_search}[side](game, cell.order == "second")
-    return game, lambda: search(train, validation)
+    second_order = cell.order == "second"
+    if side == "plain":
+        theta, phi = weights_of(game)
+        optimizers = Adam(theta, RATE), Adam(phi, RATE), Adam(alphas(game), ARCHITECTURE_RATE)
+        search = PlainSearch(game, optimizers, RATE, second_order=second_order)
+        return Taker(game, optimizers, lambda: search.step(train, validation))
+    engine = new_engine(game, second_order, side == "captured")
+    updates = engine if side == "engine" else Captured(engine, CudaGraphs(device))
+
+    def step() -> None:
+        updates.update_architecture(engine.groups[0], train, validation)
+        updates.update_weights(train)
+
+    return Taker(game, list(engine.optimizers().values()), step)
 
 
-def plain_search(game: TruthAgainstPrediction, second_order: bool) -> Callable[..., object]:
-    """The step of the reference."""
-    theta, phi = weights_of(game)
-    optimizers = Adam(theta, RATE), Adam(phi, RATE), Adam(alphas(game), ARCHITECTURE_RATE)
-    return PlainSearch(game, optimizers, RATE, second_order=second_order).step
-
-
-def engine_search(game: TruthAgainstPrediction, second_order: bool) -> Callable[..., object]:
-    """The step of a search, as `nas.phases` sets it up."""
+def new_engine(game: TruthAgainstPrediction, second_order: bool, captured: bool) -> Bilevel[Batch]:
+    """The engine of a search, as `nas.phases` sets it up."""
     supernet: Any = game.discriminator
+
+    def adam(weights: list[nn.Parameter], rate: float) -> Adam:
+        return Adam(weights, rate, fused=True if captured else None, capturable=captured)
 
     def player(name: str, weights: list[nn.Parameter], loss: Any, shows: Any) -> Player[Batch]:
         unrolled = UnrolledStep(RATE if second_order else 0.0)
-        optimizer = Adam(weights, RATE)
-        return Player(name, weights, loss, optimizer, unrolled, finite_difference(), shows=shows)
+        own = adam(weights, RATE)
+        return Player(name, weights, loss, own, unrolled, finite_difference(), shows=shows)
 
     theta, searched = list(game.segmenter.parameters()), supernet.alphas()
-    group = Group(
-        "alpha", searched, game.discriminator_objective, Adam(searched, ARCHITECTURE_RATE)
-    )
-    engine = Bilevel(
-        [
-            player("segmenter", theta, game.segmenter_loss, game.shown),
-            player("discriminator", supernet.weights(), game.discriminator_loss, None),
-        ],
-        [group],
-        [game.segmenter, supernet],
-    )
-
-    def step(train: Batch, validation: Batch) -> None:
-        engine.update_architecture(group, train, validation)
-        engine.update_weights(train)
-
-    return step
+    of_alpha = adam(searched, ARCHITECTURE_RATE)
+    group = Group("alpha", searched, game.discriminator_objective, of_alpha)
+    players = [
+        player("segmenter", theta, game.segmenter_loss, game.shown),
+        player("discriminator", supernet.weights(), game.discriminator_loss, None),
+    ]
+    return Bilevel(players, [group], [game.segmenter, supernet])
 
 
 def draw_batch(cell: Cell, seed: int, device: torch.device) -> Batch:
@@ -171,43 +192,61 @@ def counted_passes(network: nn.Module) -> Iterator[list[int]]:
         handle.remove()
 
 
-def measure_times(cell: Cell, device: torch.device, steps: int) -> dict[str, Any]:
-    """Passes, work and times of both sides, in turn in this process."""
-    figures: dict[str, Any] = {}
-    takers: dict[str, Step] = {}
-    for side in SIDES:
-        game, takers[side] = new_step(cell, side, device)
-        with (
-            counted_passes(game.segmenter) as segmenter,
-            counted_passes(game.discriminator) as discriminator,
-            Work() as work,
-        ):
+def measure_times(
+    cell: Cell, sides: Sequence[str], device: torch.device, steps: int
+) -> dict[str, list[float]]:
+    """Seconds of each side's steps, taken in turn in this process."""
+    takers = {side: new_taker(cell, side, device).step for side in sides}
+    times: dict[str, list[float]] = {side: [] for side in sides}
+    for side in sides:
+        for _ in range(WARM_UP + 2 if side == "captured" else 1):
             takers[side]()
-        figures[side] = {
-            "S": segmenter,
-            "D": discriminator,
-            "operations": work.operations.total(),
-            "flops": work.flops,
-            "bytes": work.bytes,
-            "seconds": [],
-        }
     for _ in range(steps):
-        for side in SIDES:
-            figures[side]["seconds"].append(seconds(takers[side], device))
-    return figures
+        for side in sides:
+            times[side].append(seconds(takers[side], device))
+    return times
 
 
-def measure_memory(cell: Cell, side: str, device: torch.device) -> dict[str, float]:
-    """Peak of two steps (the second has optimisers with a memory) in MB, and their time."""
+def measure_step(cell: Cell, side: str, device: torch.device) -> dict[str, Any]:
+    """Peak of the memory of one step in MB, its time, and what it is made of."""
+    load_libraries(device)
     before = _status("VmRSS")
-    _, step = new_step(cell, side, device)
+    taker = new_taker(cell, side, device)
+    taker.remember()
+    for _ in range(WARM_UP + 1 if side == "captured" else 0):
+        taker.step()
     begin = time.perf_counter()
-    for _ in range(2):
-        step()
-    took = (time.perf_counter() - begin) / 2
-    if device.type == "cuda":
-        return {"megabytes": torch.cuda.max_memory_allocated(device) / 2**20, "seconds": took}
-    return {"megabytes": _status("VmHWM") - before, "seconds": took}
+    with (
+        counted_passes(taker.game.segmenter) as segmenter,
+        counted_passes(taker.game.discriminator) as discriminator,
+        Launches() as launched,
+        Work() as work,
+    ):
+        taker.step()
+    took = time.perf_counter() - begin
+    cuda = device.type == "cuda"
+    graphs = 2 if side == "captured" else 0
+    return {
+        "seconds": took,
+        "MB": torch.cuda.max_memory_allocated(device) / 2**20
+        if cuda
+        else _status("VmHWM") - before,
+        "S": "/".join(map(str, segmenter)),
+        "D": "/".join(map(str, discriminator)),
+        "operations": work.operations.total() + graphs,
+        "launches": launched.counts.total() + graphs,
+        "flops": work.flops,
+        "bytes": work.bytes,
+    }
+
+
+def load_libraries(device: torch.device) -> None:
+    """Let torch load, in passes of a tiny network, what it loads when it is first wanted."""
+    network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU()).to(device)
+    optimizer = Adam(network.parameters())
+    with Work():
+        network(torch.rand(2, 1, 8, 8, device=device)).sum().backward()
+        optimizer.step()
 
 
 def _status(name: str) -> float:
@@ -221,37 +260,44 @@ class NotRun(Exception):
 
 
 def in_fresh_process(
-    cell: Cell, what: str, arguments: argparse.Namespace, limit: float
+    cell: Cell, sides: Sequence[str], steps: int, arguments: argparse.Namespace, limit: float
 ) -> dict[str, Any]:
     """The figures of a cell, measured by this script in a process of its own.
+
+    Args:
+        cell: of the grid.
+        sides: whose times to take in turn, or one whose step to examine.
+        steps: that are timed; 0 examines.
+        arguments: of the command line.
+        limit: seconds after which to give up.
 
     Raises:
         NotRun: it takes too long, or too much memory.
     """
-    command = [sys.executable, __file__, "--child", what, json.dumps(dataclasses.asdict(cell))]
-    command += ["--threads", str(arguments.threads), "--device", arguments.device]
-    command += ["--steps", str(arguments.steps), "--memory-gb", str(arguments.memory_gb)]
+    what = json.dumps({"cell": dataclasses.asdict(cell), "sides": sides, "steps": steps})
+    command = [sys.executable, __file__, "--child", what, "--threads", str(arguments.threads)]
+    command += ["--device", arguments.device, "--memory-gb", str(arguments.memory_gb)]
+    told = "times" if steps else sides[0]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=max(1.0, limit))
     except subprocess.TimeoutExpired as error:
-        raise NotRun(f"{what}: not done in {limit:.0f} s") from error
+        raise NotRun(f"{told}: not done in {limit:.0f} s") from error
     if done.returncode:
         last = (done.stderr.strip().splitlines() or [f"ended by {done.returncode}"])[-1]
-        raise NotRun(f"{what}: {last[:120]}")
+        raise NotRun(f"{told}: {last[:120]}")
     figures: dict[str, Any] = json.loads(done.stdout)
     return figures
 
 
 def run_child(arguments: argparse.Namespace) -> None:
     """Measure one cell and print its figures."""
-    what, cell = arguments.child[0], Cell(**json.loads(arguments.child[1]))
+    told = json.loads(arguments.child)
+    cell, sides, steps = Cell(**told["cell"]), told["sides"], told["steps"]
     device = resolve_device(arguments.device)
     if device.type == "cpu":
         limit_memory(arguments.memory_gb)
-    if what == "times":
-        print(json.dumps(measure_times(cell, device, arguments.steps)))
-    else:
-        print(json.dumps(measure_memory(cell, what, device)))
+    examined = measure_times(cell, sides, device, steps) if steps else None
+    print(json.dumps(examined or measure_step(cell, sides[0], device)))
 
 
 def limit_memory(gigabytes: float) -> None:
@@ -262,8 +308,10 @@ def limit_memory(gigabytes: float) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (size, size))
 
 
-def measure(cell: Cell, arguments: argparse.Namespace, deadline: float) -> dict[str, Any]:
-    """All figures of a cell.
+def measure(
+    cell: Cell, steps: int, arguments: argparse.Namespace, deadline: float
+) -> dict[str, dict[str, Any]]:
+    """All figures of a cell, by side.
 
     Raises:
         NotRun: it would not fit.
@@ -275,43 +323,39 @@ def measure(cell: Cell, arguments: argparse.Namespace, deadline: float) -> dict[
             raise NotRun(f"the {arguments.minutes:g} minutes are over")
         return min(rest, arguments.cell_seconds)
 
-    memory = {side: in_fresh_process(cell, side, arguments, left()) for side in SIDES}
-    ahead = sum(figures["seconds"] for figures in memory.values()) * (arguments.steps + 1.5)
+    figures = {
+        side: in_fresh_process(cell, [side], 0, arguments, left()) for side in arguments.sides
+    }
+    ahead = sum(own["seconds"] for own in figures.values()) * (steps + 1)
     if ahead > left():
         raise NotRun(f"timing would take {ahead:.0f} s, and {left():.0f} s are left for it")
-    times = in_fresh_process(cell, "times", arguments, left())
-    return {side: memory[side] | times[side] for side in SIDES}
+    times = in_fresh_process(cell, arguments.sides, steps, arguments, left())
+    return {side: {**own, "s": statistics.median(times[side])} for side, own in figures.items()}
 
 
-def row(cell: Cell, figures: Mapping[str, Any], rates: Rates) -> dict[str, str]:
+def row(cell: Cell, figures: Mapping[str, Mapping[str, Any]], rates: Rates) -> dict[str, str]:
     """A line of the table."""
-    told = {
-        "px": str(cell.px),
-        "backbone": cell.backbone,
-        "batch": str(cell.batch),
-        "order": cell.order,
-    }
-    median = {side: statistics.median(figures[side]["seconds"]) for side in SIDES}
-    for side in SIDES:
-        own = figures[side]
+    told = cell.place()
+    for side, own in figures.items():
+        told |= {f"{side} {name}": str(own[name]) for name in ("S", "D", "operations", "launches")}
         told |= {
-            f"{side} s": f"{median[side]:.3g}",
-            f"{side} MB": f"{own['megabytes']:.0f}",
-            f"{side} S": "/".join(map(str, own["S"])),
-            f"{side} D": "/".join(map(str, own["D"])),
-            f"{side} operations": str(own["operations"]),
-            f"{side} product share": f"{own['flops'] / median[side] / rates.flops:.0%}",
-            f"{side} copy share": f"{own['bytes'] / median[side] / rates.bytes:.0%}",
+            f"{side} s": f"{own['s']:.3g}",
+            f"{side} MB": f"{own['MB']:.0f}",
+            f"{side} product share": f"{own['flops'] / own['s'] / rates.flops:.0%}",
+            f"{side} copy share": f"{own['bytes'] / own['s'] / rates.bytes:.0%}",
         }
-    memory = [figures[side]["megabytes"] for side in SIDES]
-    told["ratio"] = f"{median['plain'] / median['engine']:.2f}"
-    told["memory ratio"] = f"{memory[0] / memory[1]:.2f}"
-    return {column: told[column] for column in COLUMNS}
+    if {"plain", "engine"} <= figures.keys():
+        plain, engine = figures["plain"], figures["engine"]
+        told["ratio"] = f"{plain['s'] / engine['s']:.2f}"
+        told["memory ratio"] = f"{plain['MB'] / engine['MB']:.2f}"
+    return {column: told[column] for column in columns(list(figures))}
 
 
 def markdown(rows: Sequence[Mapping[str, str]], notes: Sequence[str]) -> str:
     """The table, and what was not run below it."""
-    lines = ["| " + " | ".join(COLUMNS) + " |", "|---" * len(COLUMNS) + "|"]
+    lines = []
+    if rows:
+        lines = ["| " + " | ".join(rows[0]) + " |", "|---" * len(rows[0]) + "|"]
     lines += ["| " + " | ".join(each.values()) + " |" for each in rows]
     return "\n".join([*lines, "", *(f"- {note}" for note in notes)]) + "\n"
 
@@ -323,9 +367,29 @@ def write(path: Path, rows: Sequence[Mapping[str, str]], notes: Sequence[str]) -
         path.write_text(markdown(rows, notes))
         return
     with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
+        writer = csv.DictWriter(file, rows[0] if rows else [])
         writer.writeheader()
         writer.writerows(rows)
+
+
+def read(path: Path | None, wanted: Sequence[str]) -> tuple[list[dict[str, str]], list[str]]:
+    """The rows of a table that was written before, and by which commands, where it says so.
+
+    Raises:
+        UsageError: it has other columns than are wanted.
+    """
+    if path is None or not path.exists():
+        return [], []
+    lines = path.read_text().splitlines()
+    if path.suffix == ".csv":
+        rows = list(csv.reader(lines))
+    else:
+        table = (line for line in lines if line.startswith("| "))
+        rows = [[each.strip() for each in line.strip("|").split("|")] for line in table]
+    if rows and rows[0] != list(wanted):
+        raise UsageError(f"{path} is a table with other columns: name another file by --out.")
+    commands = [line[2:] for line in lines if line.startswith("- ") and "not run, " not in line]
+    return [dict(zip(wanted, each, strict=True)) for each in rows[1:]], commands
 
 
 def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
@@ -339,7 +403,10 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--orders", nargs="+", choices=ORDERS, default=list(ORDERS))
     parser.add_argument("--channels", type=int, default=16, help="C of the first cell")
     parser.add_argument("--layout", default="NRNRNRN")
-    parser.add_argument("--steps", type=int, default=3, help="timed steps of each side")
+    parser.add_argument("--sides", nargs="+", choices=SIDES, default=["plain", "engine"])
+    parser.add_argument(
+        "--steps", type=int, nargs="+", default=[3], help="timed ones of each side, or by --px"
+    )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--minutes", type=float, default=600.0, help="for the whole grid")
@@ -347,14 +414,18 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--memory-gb", type=float, default=64.0, help="for each process on a CPU")
     parser.add_argument("--quick", action="store_true", help="a tiny grid, in seconds")
     parser.add_argument("--out", type=Path, help="Markdown, or CSV by the suffix")
-    parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--child", help=argparse.SUPPRESS)
     arguments = parser.parse_args(words)
     if arguments.quick:
         arguments.px, arguments.backbones, arguments.batches = [32], ["unet?width=4&depth=2"], [2]
-        arguments.channels, arguments.layout, arguments.steps = 4, "R", 2
+        arguments.channels, arguments.layout, arguments.steps = 4, "R", [2]
+    cuda = resolve_device(arguments.device).type == "cuda"
     if arguments.px is None:
-        cuda = resolve_device(arguments.device).type == "cuda"
         arguments.px = [256, 512] if cuda else [64, 128, 256]
+    if len(arguments.steps) not in (1, len(arguments.px)) or min(arguments.steps) < 1:
+        parser.error("--steps takes one number from 1 on, or one for each of --px")
+    if "captured" in arguments.sides and not cuda:
+        parser.error("--sides captured needs a GPU")
     return arguments
 
 
@@ -374,12 +445,20 @@ def main() -> None:
     )
     print(head, flush=True)
     deadline = time.monotonic() + 60 * arguments.minutes
-    rows, notes = [], [head]
+    try:
+        rows, notes = read(arguments.out, columns(arguments.sides))
+    except UsageError as error:
+        sys.exit(f"error: {error}")
+    known = [{name: each[name] for name in PLACES} for each in rows]
+    notes.append(head)
+    steps = dict(zip(arguments.px, arguments.steps * len(arguments.px), strict=False))
     grid = itertools.product(arguments.px, arguments.batches, arguments.backbones, arguments.orders)
     for px, batch, backbone, order in grid:
         cell = Cell(px, backbone, batch, order, arguments.channels, arguments.layout)
+        if cell.place() in known:
+            continue
         try:
-            rows.append(row(cell, measure(cell, arguments, deadline), rates))
+            rows.append(row(cell, measure(cell, steps[px], arguments, deadline), rates))
             print(" | ".join(rows[-1].values()), flush=True)
         except NotRun as reason:
             notes.append(f"{px} px, {backbone}, batch {batch}, {order} order: not run, {reason}")

@@ -29,20 +29,38 @@ def run(*words: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT).stdout
 
 
-def test_a_quick_run_writes_its_table(tmp_path: Path) -> None:
+def test_a_quick_run_writes_its_table_and_goes_on_with_it(tmp_path: Path) -> None:
     out = tmp_path / "grid.csv"
-    told = run("--orders", "second", "--out", str(out))
+    told = run("--orders", "second", "--out", str(out), "--steps", "1")
     assert "GFLOP/s" in told.splitlines()[0]
     (row,) = csv.DictReader(out.open())
     assert (row["px"], row["batch"], row["order"]) == ("32", "2", "second")
-    assert float(row["ratio"]) == pytest.approx(
-        float(row["plain s"]) / float(row["engine s"]), rel=0.02
-    )
+    for ratio, figure in (("ratio", "s"), ("memory ratio", "MB")):
+        quotient = float(row[f"plain {figure}"]) / float(row[f"engine {figure}"])
+        assert float(row[ratio]) == pytest.approx(quotient, rel=0.02)
     assert (row["plain S"], row["engine S"]) == ("9/3", "6/3")
     assert (row["plain D"], row["engine D"]) == ("14/14", "14/14")
     for side in ("plain", "engine"):
-        assert 5 < float(row[f"{side} MB"]) < 1000
-        assert 1000 < int(row[f"{side} operations"]) < 100_000
+        assert 1 < float(row[f"{side} MB"]) < 1000
+        assert 1000 < int(row[f"{side} launches"]) < int(row[f"{side} operations"]) < 100_000
+    marked = out.read_text().replace(row["plain s"], "marked", 1)
+    out.write_text(marked)
+    run("--orders", "second", "first", "--out", str(out), "--steps", "1")
+    assert out.read_text().startswith(marked)
+    assert [each["order"] for each in csv.DictReader(out.open())] == ["second", "first"]
+
+
+def test_a_table_in_words_keeps_its_commands(tmp_path: Path) -> None:
+    out = tmp_path / "grid.md"
+    cheap = ("--sides", "engine", "--orders", "first", "--out", str(out), "--steps", "1")
+    run(*cheap)
+    before = out.read_text()
+    assert before.count("| 32 |") == 1 and "plain" not in before
+    run(*cheap)
+    assert out.read_text().startswith(before.rstrip("\n"))
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        run("--sides", "plain", "engine", "--out", str(out))
+    assert "other columns" in refused.value.stderr
 
 
 def test_cells_beyond_a_limit_are_listed_with_the_reason() -> None:
