@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
-from nas.budget import MARGIN, fits_time
+from nas.budget import MEMORY_MARGIN, TIME_MARGIN, fits_time
 from nas.data.sizes import SMALLEST, parse_size
 from nas.pick import Tried, gigabytes
 from nas.tracking import duration
@@ -24,8 +24,10 @@ def nothing_fits(tried: Sequence[Tried]) -> str:
             "--image-size or the width of the networks"
         )
     cheapest = min(known, key=lambda each: each.excess)
+    unknown = len(tried) - len(known)
+    what = f"nothing fits, and {unknown} of {len(tried)} could not be measured in time"
     return (
-        f"nothing fits. The cheapest, {cheapest.options}, would take "
+        f"{what if unknown else 'nothing fits'}. The cheapest, {cheapest.options}, would take "
         f"{duration(cheapest.seconds)} and {gigabytes(cheapest.measured.peak_bytes)}: "
         f"{_remedy(cheapest)}"
     )
@@ -78,8 +80,8 @@ def _affordable_pixels(tried: Tried) -> float:
     shares = [1.0]
     if limits.seconds is not None and not tried.fits_time:
         fixed = tried.fixed_seconds
-        shares.append((limits.seconds / (1 + MARGIN) - fixed) / (tried.seconds - fixed))
+        shares.append((limits.seconds / (1 + TIME_MARGIN) - fixed) / (tried.seconds - fixed))
     if limits.bytes is not None and not tried.fits_memory:
-        left = limits.bytes / (1 + MARGIN) - measured.base_bytes
+        left = limits.bytes / (1 + MEMORY_MARGIN) - measured.base_bytes
         shares.append(left / (measured.peak_bytes - measured.base_bytes))
     return min(shares)

@@ -15,7 +15,7 @@ from msgspec import Struct
 from nas.budget import Unmeasured, epoch_seconds
 from nas.errors import RunError
 from nas.pick import Tried, as_options, gigabytes
-from nas.runs import RunFolder, atomic_write, unwritable
+from nas.runs import RunFolder, atomic_write
 from nas.tracking import Tracker, duration
 
 LATE = 1.2
@@ -146,12 +146,7 @@ def write_record(folder: RunFolder, record: PickRecord) -> None:
     with atomic_write(_file(folder).with_suffix(".md")) as stream:
         text = f"{record.sentence()}\n\n{record.table()}\nThe probe took "
         stream.write(f"{text}{duration(record.probe_seconds)}.\n".encode())
-    notes = folder.path / "notes.txt"
-    try:
-        with notes.open("a") as lines:
-            lines.write(f"{record.sentence()}\n")
-    except OSError as error:
-        raise unwritable(notes, error) from error
+    folder.add_note(record.sentence())
 
 
 def read_record(folder: RunFolder) -> PickRecord | None:
@@ -186,8 +181,8 @@ def tell_delay(folder: RunFolder, tracker: Tracker) -> None:
         folder.record(late=True)
         tracker.note(
             f"The run will take about {duration(end)}, the probe included, and --budget "
-            f"{' '.join(record.budget)} was given: the machine is slower than when it was probed. "
-            "It goes on; what it has found is kept if you stop it."
+            f"{' '.join(record.budget)} was given: the steps take longer than when they were "
+            "probed. The run goes on; what it has found is kept if you stop it."
         )
 
 

@@ -25,6 +25,7 @@ from nas.data.batches import Shuffled
 from nas.devices import resolve_device, set_threads
 from nas.errors import UserError, is_out_of_memory
 from nas.illustration import draw_architecture_over_epochs, draw_curves
+from nas.kernels import take_kernels
 from nas.memory import peak_bytes, present_bytes
 from nas.preparation import open_data
 from nas.probe_messages import Answer, Refusal, Request, decoded
@@ -107,6 +108,7 @@ def measure(request: Request) -> Measured:
     device = resolve_device(settings.run.device)
     clock = _Clock(request.started, request.seconds, device)
     set_threads(settings.run.threads)
+    take_kernels(settings.run.kernels)
     stage, table = _begun(request)
     base = present_bytes(device)
     start = clock.now()

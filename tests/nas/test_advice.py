@@ -58,13 +58,13 @@ def test_too_long_a_search_is_told_fewer_epochs_or_a_smaller_size() -> None:
 
 def test_too_much_memory_is_told_a_smaller_size_alone() -> None:
     """Of 1.5 GB above the start 0.375 may stay: half of the side."""
-    large = tried(Limits(bytes=1.05 * 0.875 * GB), size="128x256")
+    large = tried(Limits(bytes=1.1 * 0.875 * GB), size="128x256")
     assert "lower --image-size to about 64x128, or allow more" in nothing_fits([large])
     assert "--epochs" not in nothing_fits([large])
 
 
 def test_where_both_are_exceeded_the_smaller_size_is_told() -> None:
-    both = tried(Limits(seconds=42.0, bytes=1.05 * 0.875 * GB))
+    both = tried(Limits(seconds=42.0, bytes=1.1 * 0.875 * GB))
     assert "lower --image-size to about 64, or" in nothing_fits([both])
 
 
@@ -72,6 +72,15 @@ def test_what_nothing_helps_is_told_so() -> None:
     process_alone = tried(Limits(bytes=0.4 * GB))
     assert nothing_fits([process_alone]).endswith(
         "allow more; fewer epochs or smaller images alone would not do"
+    )
+
+
+def test_what_could_not_be_measured_is_told_beside() -> None:
+    long = tried(Limits(seconds=42.0))
+    unmeasured = dataclasses.replace(long, found=Unmeasured("not measured within 9 s"))
+    told = nothing_fits([long, unmeasured, unmeasured])
+    assert told.startswith(
+        "nothing fits, and 2 of 3 could not be measured in time. The cheapest, your settings, would"
     )
 
 
@@ -120,7 +129,7 @@ def test_the_size_told_would_fit_if_all_behind_the_start_grew_with_the_pixels(
     side: int, share: float, base: float, start: float, of_time: bool
 ) -> None:
     seconds = 1.05 * (start + share * 100)
-    size = 1.05 * (base + share * 1) * GB
+    size = 1.1 * (base + share * 1) * GB
     limits = Limits(seconds=seconds) if of_time else Limits(bytes=size)
     search = tried(limits, base=base * GB, peak=(base + 1) * GB, start=start, size=str(8 * side))
     assume(not search.fits)

@@ -74,8 +74,8 @@ def test_the_probe_takes_a_tenth_or_two_minutes_and_never_half(
     assert Limits(bytes=1.0).probe_seconds == 600
 
 
-def test_five_percent_are_kept_in_reserve() -> None:
-    limits = Limits(seconds=105.0, bytes=1050.0)
+def test_five_percent_of_time_and_ten_of_memory_are_kept_in_reserve() -> None:
+    limits = Limits(seconds=105.0, bytes=1100.0)
     assert fits_time(limits, 99.99) and not fits_time(limits, 100.01)
     assert fits_memory(limits, 999.9) and not fits_memory(limits, 1000.1)
     assert fits_time(Limits(bytes=1.0), math.inf) and fits_memory(Limits(seconds=1.0), math.inf)

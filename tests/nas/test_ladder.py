@@ -26,7 +26,7 @@ NO_DIAGNOSIS = {"diagnose_every": 0}
 ONE_PRODUCT = {**NO_DIAGNOSIS, "product_for": "discriminator"}
 FIRST = {**NO_DIAGNOSIS, "order": "first"}
 CHEAPER_CELLS = ("partial_channels", "relaxation")
-"""Settings of cells whose rungs are offered where there are such settings."""
+"""Settings of cells, whose rungs are offered behind all others."""
 
 
 def offered(
@@ -50,7 +50,9 @@ def changes(found: list[Candidate]) -> list[dict[str, Any]]:
 def test_the_published_settings_come_first_and_each_loss_comes_later() -> None:
     found = offered(SearchSettings())
     assert found[0] == Candidate(SearchSettings())
-    assert changes(found) == [{}, NO_DIAGNOSIS, ONE_PRODUCT, FIRST]
+    partial, single = {"partial_channels": 4}, {"relaxation": "single-path"}
+    expected = [{}, NO_DIAGNOSIS, ONE_PRODUCT, FIRST, FIRST | partial, FIRST | single]
+    assert [each.changes for each in found] == expected
 
 
 def test_with_a_limit_of_memory_each_is_tried_with_recomputed_cells_too() -> None:

@@ -71,7 +71,7 @@ def first_fit(rungs: list[tuple[float, float, float]], limits: Limits, spent: fl
     number = 0
     for seconds, size, less in rungs:
         for time, memory in ((seconds, size), (1.1 * seconds, less)):
-            if 1.05 * (time + spent) <= limits.seconds and 1.05 * memory <= limits.bytes:
+            if 1.05 * (time + spent) <= limits.seconds and 1.1 * memory <= limits.bytes:
                 return number
             number += 1
     return None

@@ -87,6 +87,24 @@ def test_it_ends_in_time(settings: SearchSettings) -> None:
     assert probe(settings, 0.0) == Unmeasured("the time of the probe was over")
 
 
+def test_the_steps_are_computed_by_the_kernels_that_are_asked_for(
+    settings: SearchSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And by so many threads, before anything is begun."""
+    from nas import rehearsal
+
+    taken: list[object] = []
+    monkeypatch.setattr(rehearsal, "set_threads", taken.append)
+    monkeypatch.setattr(rehearsal, "take_kernels", taken.append)
+    monkeypatch.setattr(rehearsal, "_begun", lambda request: pytest.fail(str(taken)))
+    run = msgspec.structs.replace(settings.run, threads=3, kernels="torch")
+    request = Request(
+        msgspec.structs.replace(settings, run=run), 2, tmp_path / "run", time.time(), 9.0, 9.0
+    )
+    with pytest.raises(pytest.fail.Exception, match=r"\[3, 'torch'\]"):
+        rehearsal.measure(request)
+
+
 def test_damaged_data_is_refused_as_by_a_search(settings: SearchSettings) -> None:
     assert settings.data.data_root is not None
     for image in (settings.data.data_root / "images").iterdir():

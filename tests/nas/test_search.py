@@ -25,6 +25,7 @@ from nas.search import SearchStage, check_settings, run_search
 from nas.settings import (
     ArchitectureSettings,
     AugmentationSettings,
+    BudgetSettings,
     CellSettings,
     ConcatenationFCNSettings,
     DataSettings,
@@ -100,6 +101,11 @@ def new_stage(tmp_path: Path, discs: Callable[..., Data]) -> Callable[..., Searc
         return SearchStage(chosen, folder, data or discs(train=7, val=0))
 
     return make
+
+
+def test_a_budget_that_is_not_understood_is_refused() -> None:
+    with pytest.raises(UsageError, match="--budget 90: '90' is neither a time nor a memory"):
+        check_settings(settings(budget=BudgetSettings(budget=("90",))))
 
 
 def snapshot(tree: Any) -> Any:
