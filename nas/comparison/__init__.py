@@ -1,0 +1,1 @@
+"""Comparisons of methods over backbones, data sets and seeds."""
