@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 import numpy as np
+from msgspec import Struct
 
 from nas import nnunet_summary, pictures, plots
 from nas.areas import Areas
@@ -34,10 +35,36 @@ class Shown(NamedTuple):
     prediction: np.ndarray
 
 
+class Confusions(Struct, frozen=True, kw_only=True):
+    """The confusion matrix of each case, from which pooled scores of any of them can be had.
+
+    Attributes:
+        classes: K names, background first.
+        cases: N ids.
+        groups: of each case; None where it stands for itself.
+        matrices: (N, K, K) counts of pixels, rows for the truth, columns for the prediction.
+    """
+
+    classes: tuple[str, ...]
+    cases: tuple[str, ...]
+    groups: tuple[str | None, ...]
+    matrices: list[list[list[int]]]
+
+    @classmethod
+    def of(cls, cases: Sequence[CaseScores], classes: Sequence[str]) -> Confusions:
+        """Those of some scored cases."""
+        return cls(
+            classes=tuple(classes),
+            cases=tuple(each.case.id for each in cases),
+            groups=tuple(each.case.group for each in cases),
+            matrices=[each.confusion.tolist() for each in cases],
+        )
+
+
 def write_scores(
     scores: Scores, cases: Sequence[CaseScores], classes: Sequence[str], out: Path
 ) -> None:
-    """scores.json, cases.csv and summary.json.
+    """scores.json, cases.csv, confusions.json and summary.json.
 
     Raises:
         RunError: a file cannot be written.
@@ -45,6 +72,8 @@ def write_scores(
     confusions = np.stack([each.confusion for each in cases])
     summary = nnunet_summary.summary([each.case for each in cases], confusions)
     _write_json(out / "scores.json", scores)
+    with atomic_write(out / "confusions.json") as stream:
+        stream.write(msgspec.json.encode(Confusions.of(cases, classes)))
     with atomic_write(out / "cases.csv") as stream:
         stream.write(case_table(cases, classes).encode())
     with atomic_write(out / "summary.json") as stream:

@@ -17,6 +17,7 @@ from nas.data.batches import Batch, Samples
 from nas.deviations import label_run
 from nas.devices import autocast, joined, resolve_device, seed_noise, seeded, set_threads
 from nas.errors import UsageError
+from nas.fingerprints import state_hash
 from nas.games.adversarial import AdversarialSegmentation, Pressure
 from nas.games.nelson_as_coded import NelsonAsCoded, UnclearedGradients
 from nas.games.segmentation import Segmentation
@@ -123,6 +124,7 @@ def run_retraining(settings: RetrainSettings, folder: RunFolder, resume: bool) -
         )
         record_machine(folder, stage.train_samples.device)
         label_run(folder, settings)
+        folder.record(initial_segmenter=state_hash(stage.game.segmenter))
         keep_genotypes(stage.settings, folder)
         training = Training(stage, folder, settings.run.checkpoint_minutes)
         if resume:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from random import Random
 
-from nas.devices import seeded
+from nas.devices import derived_seed, seeded
 from nas.errors import UsageError
 from nas.ranks import of_first
 from nas.settings import (
@@ -19,14 +20,17 @@ from search_spaces.choices import check_relaxable
 from search_spaces.concatenation_fcn import ConcatenationFCNSupernet
 from search_spaces.description import GenotypeError, Role
 from search_spaces.flexvgg import FlexVGGSupernet
+from search_spaces.genotypes import Genotype
 from search_spaces.parametric_genotypes import (
     Candidate,
     ConcatenationFCN,
     FlexVGG,
+    FlexVGGGenotype,
     Parameters,
     check_candidates,
 )
 from search_spaces.path_sampling import linear_temperature
+from search_spaces.random_genotypes import random_cells, random_combination
 from search_spaces.supernet import Supernet
 
 SEARCHED_SEGMENTER = "search:concatenation_fcn"
@@ -95,6 +99,40 @@ def temperature_of(supernet: Supernet) -> float | None:
     if isinstance(supernet, CellSupernet) and supernet.sampler is not None:
         return supernet.sampler.temperature
     return None
+
+
+def random_discriminator(
+    settings: SearchSettings, channels: int, classes: int, draw: int
+) -> Genotype:
+    """A genotype of the discriminator's space, drawn at random.
+
+    Args:
+        settings: of the search that it could have come from; their seed decides what is drawn.
+        channels: of the images.
+        classes: K, background included.
+        draw: which genotype of this seed.
+    """
+    generator = Random(derived_seed(settings.run.seed, f"random discriminator {draw}"))
+    in_channels = classes + channels * sees_image(settings.space)
+    if settings.space.space == "flexvgg":
+        network, candidates = _flexvgg_space(settings, in_channels)
+        return FlexVGGGenotype(random_combination(network, candidates, generator))
+    cell = settings.cell
+    return random_cells(
+        cell_genotype.Network(
+            channels=cell.channels,
+            stem_multiplier=cell.stem_multiplier,
+            layout=cell.layout,
+            normalisation=settings.space.normalisation,
+            sees_image=sees_image(settings.space),
+            ends=_ends(settings.space),
+            in_channels=in_channels,
+        ),
+        cell.nodes,
+        cell.operations,
+        cell.edges_per_node,
+        generator,
+    )
 
 
 def check_spaces(settings: SearchSettings) -> None:
@@ -169,7 +207,7 @@ def _cell(settings: SearchSettings, in_channels: int) -> CellSupernet:
         normalisation=settings.space.normalisation,
         stem_multiplier=cell.stem_multiplier,
         sees_image=sees_image(settings.space),
-        ends="pixel_discriminator" if settings.space.verdict == "pixel" else "discriminator",
+        ends=_ends(settings.space),
         partial_channels=cell.partial_channels,
         single_path=cell.relaxation == "single-path",
     )
@@ -177,6 +215,10 @@ def _cell(settings: SearchSettings, in_channels: int) -> CellSupernet:
     if supernet.sampler is not None:
         supernet.sampler.agree = of_first
     return supernet
+
+
+def _ends(settings: SpaceSettings) -> cell_genotype.Ends:
+    return "pixel_discriminator" if settings.verdict == "pixel" else "discriminator"
 
 
 def _flexvgg(settings: SearchSettings, in_channels: int) -> FlexVGGSupernet:

@@ -12,8 +12,8 @@ from typing import Any, NoReturn, TypeVar
 import msgspec
 import tyro
 
+from nas.anchoring import absolute, anchored_data, anchored_network
 from nas.errors import RunError, TrainingError, UsageError, UserError, is_out_of_memory
-from nas.networks import is_genotype
 from nas.ranks import agreed, is_first
 from nas.runs import RunFolder, WatchedFolder, read_toml, to_settings
 from nas.settings import RetrainSettings, RunSettings, SearchSettings
@@ -172,34 +172,18 @@ def _resumed(kind: type[Settings], command: str, given: Sequence[str]) -> Settin
 def _anchored(settings: Any) -> Any:
     """The settings with absolute paths, so that a run can be used from any folder."""
     changed: dict[str, Any] = {
-        "backbone": _anchored_genotype(settings.backbone),
-        "data": _with_each(
-            settings.data, ("data_root", "groups", "split", "unlabelled", "cache"), _absolute
-        ),
+        "backbone": anchored_network(settings.backbone),
+        "data": anchored_data(settings.data),
     }
     if isinstance(settings, RetrainSettings):
-        adversary = _with_each(settings.adversary, ("discriminator",), _anchored_genotype)
-        changed["adversary"] = _with_each(adversary, ("genotype",), _absolute)
+        adversary = settings.adversary
+        named, genotype = adversary.discriminator, adversary.genotype
+        changed["adversary"] = msgspec.structs.replace(
+            adversary,
+            discriminator=None if named is None else anchored_network(named),
+            genotype=None if genotype is None else absolute(genotype),
+        )
     return msgspec.structs.replace(settings, **changed)
-
-
-def _with_each(settings: Any, names: Sequence[str], change: Callable[[Any], Any]) -> Any:
-    """The settings with the named ones changed, where they are given."""
-    given = {name: getattr(settings, name) for name in names}
-    changed = {name: change(value) for name, value in given.items() if value is not None}
-    return msgspec.structs.replace(settings, **changed)
-
-
-def _absolute(path: Path) -> Path:
-    return Path(os.path.abspath(path))
-
-
-def _anchored_genotype(specification: str) -> str:
-    """A network's specification, the path of its genotype absolute if it has one."""
-    name, question, options = specification.partition("?")
-    if not is_genotype(name):
-        return specification
-    return os.path.abspath(name) + question + options
 
 
 def _differences(started: Any, wanted: Any) -> dict[str, tuple[Any, Any]]:

@@ -171,7 +171,7 @@ class LocalEngine:
                 yield each.outcome()
 
     def _stop(self) -> None:
-        """Ask all to save and leave, wait, and kill those that do not; interrupted, kill at once."""
+        """Ask all to save and leave, wait, kill those that do not; interrupted, kill at once."""
         try:
             for each in self._running:
                 each.signal(signal.SIGTERM)

@@ -24,7 +24,7 @@ def test_it_prints_a_table_and_writes_files(
     assert f"Next: nas-predict {path}" in result.out
     out = path / "evaluation" / subset
     assert sorted(each.name for each in out.iterdir()) == [
-        *("cases.csv", "cases.png", "scores.json", "summary.json")
+        *("cases.csv", "cases.png", "confusions.json", "scores.json", "summary.json")
     ]
     assert len(list(csv.DictReader((out / "cases.csv").open()))) == 2
     mean = json.loads((out / "scores.json").read_text())["pooled"]["iou"]["mean"]
