@@ -158,7 +158,7 @@ class RunFolder:
         """
         self.refuse_run()
         self._write_record(
-            {"kind": kind, "command": shlex.join(sys.argv), "created": now(), **_environment()}
+            {"kind": kind, "command": shlex.join(sys.argv), "created": now(), **environment()}
         )
         self.write_settings(settings)
 
@@ -432,7 +432,8 @@ def versions() -> dict[str, str]:
     return {"discriminator-nas": __version__, "python": platform.python_version(), **packages}
 
 
-def _environment() -> dict[str, Any]:
+def environment() -> dict[str, Any]:
+    """What numbers may depend on: versions of libraries, system and cores."""
     return {
         "versions": versions(),
         "machine": {"system": platform.platform(), "cores": os.cpu_count()},

@@ -63,6 +63,17 @@ def parse(kind: type[Settings], command: str, arguments: Sequence[str] | None = 
     return checked(_parse(kind, command, given, _default(kind, given)))
 
 
+def parse_options(
+    kind: type[Settings], command: str, arguments: Sequence[str] | None = None
+) -> Settings:
+    """The options of a command that takes no settings file by --config.
+
+    Raises:
+        UsageError: a value is out of its range.
+    """
+    return checked(_parse(kind, command, _arguments(arguments), None))
+
+
 def _default(kind: type[Settings], given: Sequence[str]) -> Settings | None:
     """The settings of the file that the arguments name, with the variants that they name."""
     config, variants = _value_of("--config", given), _values_of("--variant", given)

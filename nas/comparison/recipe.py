@@ -274,6 +274,16 @@ def check(recipe: Recipe, path: Path) -> None:
                 f"{path}: the backbone {backbone} cannot be compared: discriminators are compared "
                 "on segmenters of whole images that are the same for all."
             )
+    if recipe.run.device not in ("auto", "cpu", "cuda"):
+        raise UsageError(
+            f"{path}: run.device = {recipe.run.device!r} would put every cell on one device: use "
+            "auto, cpu or cuda, each cell then has a device of its own."
+        )
+    several = [method.text for method in methods if method.kind == "random"]
+    if len(several) > 1:
+        raise UsageError(
+            f"{path}: {' and '.join(several)} would draw the same genotypes: keep the larger one."
+        )
     _check_budget(recipe, path)
 
 

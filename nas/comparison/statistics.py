@@ -17,12 +17,15 @@ from nas.metrics.semantic import Counts, Values, mean_defined
 MOST_SEEDS = 10_000
 """Up to which the number of seeds needed is looked for."""
 
+NO_SPREAD = 1e-9
+"""A standard deviation below this is rounding."""
+
 POWER = 0.8
 SIGNIFICANCE = 0.05
 
 
 class Resamples(NamedTuple):
-    """Resampled seeds and cases, the same for every row of a table, so that rows are paired.
+    """Resampled seeds and cases; of equal cases and seed, every row of a table has the same.
 
     Attributes:
         seeds: (R, S), how often each seed was drawn.
@@ -49,31 +52,29 @@ def resample(seeds: int, groups: Sequence[str | None], resamples: int, seed: int
         resamples: R.
         seed: of the draws.
     """
-    generator = np.random.default_rng(seed)
     members = units_of(groups)
     units = int(members.max(initial=-1)) + 1
     return Resamples(
-        draws(seeds, resamples, generator), draws(units, resamples, generator), members
+        draws(seeds, resamples, np.random.default_rng([seed, 0])),
+        draws(units, resamples, np.random.default_rng([seed, 1])),
+        members,
     )
 
 
-def resampled_scores(matrices: Counts, name: ScoreName, drawn: Resamples) -> Values:
-    """The pooled score of each seed in each resample of the cases, (R, S); NaN where undefined.
+def resampled_scores(trainings: Counts, name: ScoreName, drawn: Resamples) -> Values:
+    """The pooled score of one seed in each resample of the cases, (R,); NaN where undefined.
 
     Args:
-        matrices: (S, D, N, K, K): S seeds, D trainings of each (their scores are averaged), N
-            cases.
+        trainings: (D, N, K, K): the trainings of the seed, whose scores are averaged, on N cases.
         name: of the score.
         drawn: the resamples; of their seeds nothing is used.
     """
-    seeds, trainings, _, *shape = matrices.shape
-    found = np.empty((len(drawn.units), seeds, trainings))
-    for seed in range(seeds):
-        for training in range(trainings):
-            sums = np.zeros((drawn.units.shape[1], *shape))
-            np.add.at(sums, drawn.members, matrices[seed, training])
-            pooled = np.tensordot(drawn.units, sums, axes=1)
-            found[:, seed, training] = primary(pooled, name)
+    found = np.empty((len(drawn.units), len(trainings)))
+    for number, matrices in enumerate(trainings):
+        sums = np.zeros((drawn.units.shape[1], *matrices.shape[1:]))
+        np.add.at(sums, drawn.members, matrices)
+        pooled = np.tensordot(drawn.units, sums, axes=1).astype(np.int64)
+        found[:, number] = primary(pooled, name)
     return mean_defined(found)
 
 
@@ -81,8 +82,8 @@ def estimate(scores: ArrayLike, resampled: Values, drawn: Resamples, level: floa
     """The mean over seeds, and its percentile interval over resampled seeds and cases.
 
     Args:
-        scores: (S,), of each seed on all cases.
-        resampled: (R, S), see `resampled_scores`; or differences of two such.
+        scores: (S,), of each seed on all cases; or differences of two such.
+        resampled: (R, S), see `resampled_scores`; or differences likewise.
         drawn: the resamples.
         level: of the interval.
 
@@ -92,25 +93,27 @@ def estimate(scores: ArrayLike, resampled: Values, drawn: Resamples, level: floa
     value = float(np.mean(np.asarray(scores, np.float64)))
     if max(drawn.seeds.shape[1], drawn.units.shape[1]) < 2:
         return Estimate(value=value)
-    counted = np.where(np.isnan(resampled), 0.0, drawn.seeds)
-    totals = (counted * np.nan_to_num(resampled)).sum(1)
-    weights = counted.sum(1)
-    means = np.divide(totals, weights, out=np.full(len(totals), np.nan), where=weights > 0)
+    weights = np.where(np.isnan(resampled), 0.0, drawn.seeds)
+    above, below = (weights * np.nan_to_num(resampled)).sum(1), weights.sum(1)
+    means = np.divide(above, below, out=np.full(len(above), np.nan), where=below > 0)
     interval = percentile_interval(means, level)
     if interval is None:
         return Estimate(value=value)
     return Estimate(value=value, low=interval.low, high=interval.high)
 
 
-def case_scores(matrices: Counts, name: ScoreName) -> Values:
-    """The score of each case taken by itself, mean over seeds and trainings, (N,); NaN undefined.
+def case_scores(seeds: Sequence[Counts], name: ScoreName) -> Values:
+    """The score of each case taken by itself, (N,): mean over trainings, then over seeds.
 
     Args:
-        matrices: (S, D, N, K, K), as in `resampled_scores`.
+        seeds: of each, (D, N, K, K) as in `resampled_scores`.
         name: of the score.
+
+    Returns:
+        NaN where a case has no score, in any seed.
     """
-    scores = primary(matrices, name)
-    return mean_defined(scores.reshape(-1, scores.shape[-1]), axis=0)
+    means = [mean_defined(primary(trainings, name), axis=0) for trainings in seeds]
+    return mean_defined(np.stack(means), axis=0)
 
 
 def by_unit(values: ArrayLike, groups: Sequence[str | None]) -> Values:
@@ -133,7 +136,7 @@ def cohen_d(first: Sequence[float], second: Sequence[float]) -> float | None:
         return None
     squares = (len(a) - 1) * a.var(ddof=1) + (len(b) - 1) * b.var(ddof=1)
     pooled = math.sqrt(squares / (len(a) + len(b) - 2))
-    if np.ptp(a) == 0 and np.ptp(b) == 0:
+    if pooled < NO_SPREAD:
         return None
     return float((a.mean() - b.mean()) / pooled)
 
@@ -184,7 +187,7 @@ def seeds_needed(differences: Sequence[float], wanted: float) -> SeedsNeeded:
     if len(differences) < 3:
         return answer(None, "fewer than 3 seeds do not tell how seeds differ")
     spread = float(np.std(differences, ddof=1))
-    if np.ptp(differences) == 0:
+    if spread < NO_SPREAD:
         return answer(None, "the seeds do not differ")
     effect = wanted / spread
     if power_of_paired_test(MOST_SEEDS, effect) < POWER:

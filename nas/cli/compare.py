@@ -1,0 +1,240 @@
+"""nas-compare: methods over backbones, data sets and seeds, with a verdict."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+from msgspec import Struct
+
+from nas.cli.common import main as run_command
+from nas.cli.common import parse_options, with_variants
+from nas.comparison.recipe import Recipe, anchored_out, default_out, read_recipe
+from nas.errors import Interrupted
+from nas.runs import RunFolder, read_toml
+from nas.settings import Count
+
+if TYPE_CHECKING:
+    from nas.comparison.cells import Cell
+    from nas.comparison.record import Comparison
+    from nas.comparison.running import Progress
+    from nas.engines import Engine
+
+COMMAND = "nas-compare"
+
+
+class Options(Struct, frozen=True, kw_only=True):
+    """Compare methods over backbones, data sets and seeds, and say in words what came out.
+
+    The recipe is a TOML file: methods (none, a discriminator by name with options as nas-list
+    prints them, the file of a genotype, random:10, search), backbones, seeds, [budget], a table
+    [datasets.NAME] for each data set, and the tables of a settings file, which all cells share. A
+    comparison that was stopped goes on by the same command; what is finished is not run again.
+    Methods, seeds and data sets may be added later.
+    """
+
+    recipe: tyro.conf.Positional[Path]
+    """The recipe."""
+
+    out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
+    """Folder of the comparison; by default runs/compare-RECIPE."""
+
+    variant: tuple[str, ...] = ()
+    """Tables [variants.NAME] of the recipe to lay over it, in this order."""
+
+    data: tuple[str, ...] = ()
+    """Where data is on this machine: NAME.SETTING=PATH ..., such as mine.data_root=DIR
+    mine.groups=FILE."""
+
+    seeds: tuple[Count, ...] = ()
+    """Seeds in place of the recipe's."""
+
+    engine: Literal["local"] = "local"
+    """Where cells run: local, on this machine."""
+
+    jobs: Count = 0
+    """Cells that run at the same time; 0 for as many as fit on the cores (by --threads in the
+    recipe's [run], else divided between them) or the GPUs, one each."""
+
+    retry_failed: bool = False
+    """Run cells that failed once more; else they stay as they are."""
+
+    dry_run: bool = False
+    """List the cells and about how long they take, from a few steps of each, and stop."""
+
+
+def compare() -> None:
+    """Run what is missing, then say what came out."""
+    options = parse_options(Options, COMMAND)
+    recipe = _recipe(options)
+    out = anchored_out(options.out or default_out(options.recipe))
+
+    from nas.comparison.cells import cells_of
+    from nas.comparison.preflight import check_comparison
+    from nas.comparison.running import pending
+
+    check_comparison(recipe)
+    cells = cells_of(recipe)
+    left = pending(cells, out, options.retry_failed)
+    engine = _engine(options, recipe, len(left))
+    if options.dry_run:
+        _list(recipe, cells, left, engine)
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    with RunFolder(out).locked():
+        _run(recipe, cells, left, out, engine)
+        comparison = _conclude(recipe, options, out)
+    _tell(comparison, out)
+
+
+def _recipe(options: Options) -> Recipe:
+    tables = with_variants(read_toml(options.recipe), options.variant, options.recipe)
+    if options.seeds:
+        tables["seeds"] = list(options.seeds)
+    return read_recipe(tables, options.data, options.recipe)
+
+
+def _engine(options: Options, recipe: Recipe, jobs: int) -> Engine:
+    """The engine, with as many processes as fit."""
+    import torch
+
+    from nas.engines.local import LocalEngine, cores, share
+
+    on_devices = recipe.run.device in ("auto", "cuda") and torch.cuda.is_available()
+    devices = visible_devices(torch.cuda.device_count()) if on_devices else ()
+    slots, threads = share(jobs, options.jobs, recipe.run.threads, cores(), devices)
+    return LocalEngine(slots, threads, devices)
+
+
+def visible_devices(count: int) -> tuple[str, ...]:
+    """The names by which processes are given the CUDA devices that this one sees."""
+    import os
+
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = named.split(",") if named else [str(number) for number in range(count)]
+    return tuple(names[:count])
+
+
+def _run(
+    recipe: Recipe, cells: Sequence[Cell], left: Sequence[Cell], out: Path, engine: Engine
+) -> None:
+    from nas.comparison.running import run
+
+    done = len(cells) - len(left)
+    before = f", {done} of them done before" if done else ""
+    print(f"{len(cells)} cells{before}; {engine.slots} at a time, in {out}", flush=True)
+    with stops_in_order(out):
+        run(recipe, cells, left, out, engine, _say)
+
+
+@contextmanager
+def stops_in_order(out: Path) -> Iterator[None]:
+    """Turn Ctrl-C and SIGTERM into a sentence, after what runs has been stopped.
+
+    Raises:
+        Interrupted: one of them came.
+    """
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        signal.signal(number, signal.default_int_handler)
+        print("Stopping the cells that run; once more stops at once.", file=sys.stderr, flush=True)
+        raise _Stopped(number)
+
+    previous = {each: signal.signal(each, leave) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    except (_Stopped, KeyboardInterrupt) as error:
+        number = error.number if isinstance(error, _Stopped) else signal.SIGINT
+        again = shlex.join([COMMAND, *sys.argv[1:]])
+        raise Interrupted(
+            f"Stopped; what is done is kept in {out}. Go on with: {again}", number
+        ) from None
+    finally:
+        for each, handler in previous.items():
+            signal.signal(each, handler)
+
+
+class _Stopped(BaseException):
+    """Raised by the first signal."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def _say(progress: Progress) -> None:
+    from nas.tracking import duration
+
+    outcome = progress.outcome
+    told = f"done in {duration(outcome.seconds)}"
+    if not outcome.succeeded:
+        told = f"failed with exit code {outcome.exit_code}: {outcome.reason}"
+    left = progress.total - progress.done
+    after = f"remaining {duration(progress.remaining)}" if progress.remaining is not None else ""
+    after = after if left else "all have ended"
+    line = f"{progress.done}/{progress.total} {progress.cell.name}: {told.rstrip('.')}"
+    print(f"{line}; {after}" if after else line, flush=True)
+
+
+def _conclude(recipe: Recipe, options: Options, out: Path) -> Comparison:
+    from nas.comparison.analysis import analyse
+    from nas.comparison.tables import write
+
+    command = shlex.join([COMMAND, *sys.argv[1:]])
+    comparison = analyse(recipe, options.recipe.stem, out, command)
+    write(comparison, out)
+    return comparison
+
+
+def _tell(comparison: Comparison, out: Path) -> None:
+    """Print the verdicts and where the numbers are."""
+    from nas.comparison.tables import unfinished
+
+    for table in comparison.tables:
+        print(f"\n{table.dataset}, {table.backbone}")
+        for sentence in (*table.verdict, *table.notes):
+            print(f"  {sentence}")
+    if not comparison.complete:
+        print(f"\n{unfinished(comparison).replace('**', '')}")
+        print("Run those that failed once more by --retry-failed.")
+    print(f"\nWritten: {out}/comparison.md, .csv, .tex and .json")
+
+
+def _list(recipe: Recipe, cells: Sequence[Cell], left: Sequence[Cell], engine: Engine) -> None:
+    """Print every cell, what is done, and estimates of the rest."""
+    from nas.comparison.estimates import estimates
+    from nas.tracking import duration
+
+    found = estimates(recipe, left)
+    for cell in cells:
+        if cell not in found:
+            print(f"{cell.name}: has ended")
+            continue
+        each = found[cell]
+        searched = f"search {each.search_epochs} epochs, " if each.search_epochs else ""
+        print(
+            f"{cell.name}: {searched}{each.epochs} epochs, about {duration(each.load.seconds)}, "
+            f"{each.load.flops:.2g} FLOPs"
+        )
+    total = sum(each.load.seconds for each in found.values())
+    print(
+        f"{len(cells)} cells, {len(left)} to run, {engine.slots} at a time: about "
+        f"{duration(total / engine.slots)}, if as many at a time are as fast as one alone; "
+        "scoring, pictures and checkpoints come on top."
+    )
+
+
+def main() -> None:
+    """Entry point."""
+    run_command(COMMAND, compare)
+
+
+if __name__ == "__main__":
+    main()
