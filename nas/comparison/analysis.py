@@ -19,9 +19,9 @@ from nas.comparison.record import (
     Comparison,
     ComparisonTable,
     Estimate,
+    PairTest,
     Row,
     ScoreName,
-    Test,
     Welch,
     Wilcoxon,
 )
@@ -85,7 +85,7 @@ class _Sheet:
     backbone: str
     tested: Tested | None
     rows: list[Row]
-    tests: list[Test]
+    tests: list[PairTest]
     best: str | None
     notes: list[str]
 
@@ -250,14 +250,14 @@ def _test(
     against: tuple[Against, ...],
     tested: Tested | None,
     recipe: Recipe,
-) -> Test:
+) -> PairTest:
     """One test, p values not corrected yet and the verdict open."""
     seeds = tuple(seed for seed in first.scores if seed in second.scores)
     values = [list(each.scores.values()) for each in (first, second)]
     over_seeds, why_not_seeds = _welch(values[0], values[1])
     over_cases, why_not_cases = _wilcoxon(first, second, tested)
     differences = [first.scores[seed] - second.scores[seed] for seed in seeds]
-    return Test(
+    return PairTest(
         first=first.cells.label,
         second=second.cells.label,
         against=against,
@@ -351,7 +351,7 @@ def _finished(sheet: _Sheet, baseline: str, score: ScoreName) -> ComparisonTable
     )
 
 
-def _with_verdict(test: Test, score: ScoreName) -> Test:
+def _with_verdict(test: PairTest, score: ScoreName) -> PairTest:
     verdict = sentence_of(
         test.first,
         test.second,

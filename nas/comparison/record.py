@@ -195,7 +195,7 @@ class SeedsNeeded(_Record, frozen=True, kw_only=True):
     reason: str | None = None
 
 
-class Test(_Record, frozen=True, kw_only=True):
+class PairTest(_Record, frozen=True, kw_only=True):
     """One row against another.
 
     Attributes:
@@ -248,7 +248,7 @@ class ComparisonTable(_Record, frozen=True, kw_only=True):
     groups: tuple[str | None, ...]
     rows: tuple[Row, ...]
     best: str | None
-    tests: tuple[Test, ...]
+    tests: tuple[PairTest, ...]
     verdict: tuple[str, ...]
     notes: tuple[str, ...]
 

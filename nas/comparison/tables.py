@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from nas.comparison.record import Comparison, ComparisonTable, Cost, Row, Test, encode
+from nas.comparison.record import Comparison, ComparisonTable, Cost, PairTest, Row, encode
 from nas.comparison.scores import IN_WORDS
 from nas.comparison.verdict import points, with_interval
 from nas.runs import atomic_write
@@ -104,7 +104,7 @@ def cells(comparison: Comparison, table: ComparisonTable) -> list[list[str]]:
     return [_cells(row, tests.get(row.label), row.label == table.best) for row in table.rows]
 
 
-def _cells(row: Row, test: Test | None, is_best: bool) -> list[str]:
+def _cells(row: Row, test: PairTest | None, is_best: bool) -> list[str]:
     label = f"{row.label} (best)" if is_best else row.label
     if row.score is None:
         return [label, "0", *[UNKNOWN] * (len(HEADINGS) - 2)]
@@ -118,7 +118,7 @@ def _cells(row: Row, test: Test | None, is_best: bool) -> list[str]:
     ]
 
 
-def _test_cells(test: Test | None) -> list[str]:
+def _test_cells(test: PairTest | None) -> list[str]:
     if test is None or test.difference is None:
         return [UNKNOWN] * 5
     return [
@@ -186,7 +186,7 @@ def as_csv(comparison: Comparison) -> str:
     return text.getvalue()
 
 
-def _values(row: Row, test: Test | None) -> Iterable[object]:
+def _values(row: Row, test: PairTest | None) -> Iterable[object]:
     cost = row.cost
     welch, wilcoxon = (test.welch, test.wilcoxon) if test else (None, None)
     difference = test.difference if test else None

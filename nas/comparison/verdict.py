@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nas.comparison.record import Estimate, Row, SeedsNeeded, Test, Welch
+from nas.comparison.record import Estimate, PairTest, Row, SeedsNeeded, Welch
 
 
 def points(value: float) -> str:
@@ -101,7 +101,11 @@ def needed_in_words(needed: SeedsNeeded) -> str:
 
 
 def table_verdict(
-    rows: Sequence[Row], tests: Sequence[Test], baseline: str, best: str | None, significance: float
+    rows: Sequence[Row],
+    tests: Sequence[PairTest],
+    baseline: str,
+    best: str | None,
+    significance: float,
 ) -> tuple[str, ...]:
     """A table in sentences; the first answers the question for the searched row, or the best one.
 
@@ -153,7 +157,7 @@ def _beside(
     baseline: str,
     best: str,
     rows: Sequence[Row],
-    found: dict[tuple[str, str], Test],
+    found: dict[tuple[str, str], PairTest],
     significance: float,
 ) -> list[str]:
     """How the subject stands to the best row, or, being the best, to the others."""
@@ -175,7 +179,7 @@ def _beside(
     return parts
 
 
-def _without_subject(test: Test, subject: str) -> str:
+def _without_subject(test: PairTest, subject: str) -> str:
     return test.verdict.removeprefix(f"{subject} ").removeprefix("is ")
 
 
