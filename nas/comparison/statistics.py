@@ -21,6 +21,10 @@ NO_SPREAD = 1e-9
 """A standard deviation below this is rounding."""
 
 LARGE_NONCENTRALITY = 30.0
+NO_OTHER_TAIL = 5.0
+"""Noncentrality from which a difference of the wrong sign is seen less than once in 10^8; scipy
+has no numbers for it far beyond."""
+
 POWER = 0.8
 SIGNIFICANCE = 0.05
 
@@ -161,8 +165,10 @@ def power_of_paired_test(seeds: int, effect: float, significance: float = SIGNIF
     noncentrality = abs(effect) * math.sqrt(seeds)
     if noncentrality > LARGE_NONCENTRALITY:
         return float(chi2.cdf(freedom * (noncentrality / critical) ** 2, freedom))
-    above = nct.sf(critical, freedom, noncentrality)
-    return float(above + nct.cdf(-critical, freedom, noncentrality))
+    power = float(nct.sf(critical, freedom, noncentrality))
+    if noncentrality < NO_OTHER_TAIL:
+        power += float(nct.cdf(-critical, freedom, noncentrality))
+    return power
 
 
 def seeds_needed(differences: Sequence[float], wanted: float) -> SeedsNeeded:
