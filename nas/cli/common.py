@@ -34,6 +34,9 @@ MORE_MEMORY = {
 }
 """What else a command can do with less memory."""
 
+NO_SETTINGS = ("variants", "grid", "space", "sweep")
+"""Tables of a recipe that say what to do with its settings."""
+
 _MARKERS = (
     tyro.conf.OmitArgPrefixes,
     tyro.conf.OmitSubcommandPrefixes,
@@ -129,14 +132,14 @@ def with_variants(tables: Mapping[str, Any], names: Sequence[str], path: Path) -
     """The tables of a settings file with those of its variants laid over them, one by one.
 
     Args:
-        tables: of the file; ``variants`` and ``grid`` are no settings, and left out.
+        tables: of the file; `NO_SETTINGS` are left out.
         names: of the variants.
         path: of the file.
 
     Raises:
         UsageError: the file has no variant of a name.
     """
-    settings = {name: table for name, table in tables.items() if name not in ("variants", "grid")}
+    settings = {name: table for name, table in tables.items() if name not in NO_SETTINGS}
     variants = tables.get("variants", {})
     if not isinstance(variants, dict) or not all(isinstance(v, dict) for v in variants.values()):
         raise UsageError(f"{path}: variants must be tables, [variants.NAME].")
