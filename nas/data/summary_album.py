@@ -4,23 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from io import BytesIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from nas.data.cases import UNKNOWN, natural_order
 from nas.data.findings import Seen
-from nas.pictures import class_colours, contours, fit, grey_or_colour, resize
+from nas.page_pictures import mask_layer, png, small_picture
 
 SIDE = 224
 """Longer side of a picture, in pixels."""
 LEVELS = 64
 """Steps of the histograms of intensity."""
-FILL = 102
-"""Opacity inside of an object, of 255; its contour is opaque."""
-UNKNOWN_COLOUR = (128, 128, 128)
 
 
 @dataclass(frozen=True)
@@ -80,8 +75,8 @@ class Album:
             self.object_sizes[seen.case.id] = sizes
         self.tiles[seen.case.id] = Tile(
             id=seen.case.id,
-            image=_picture(seen.image),
-            mask=None if mask is None else _layer(mask, objects),
+            image=png(small_picture(seen.image, SIDE)),
+            mask=None if mask is None else mask_layer(mask, SIDE, objects),
             height=shape[0],
             width=shape[1],
             foreground=None if mask is None else float(self.shares[seen.case.id][1:].sum()),
@@ -92,49 +87,6 @@ class Album:
         levels = np.minimum((np.clip(image, 0, 1) * LEVELS).astype(np.int64), LEVELS - 1)
         counts = np.stack([np.bincount(each.ravel(), minlength=LEVELS) for each in levels])
         self.intensities = counts if self.intensities is None else self.intensities + counts
-
-
-def _picture(image: NDArray[np.float32]) -> bytes:
-    picture = grey_or_colour(image if image.shape[0] != 2 else image[:1])
-    picture = resize(
-        picture, fit(picture.shape[0], picture.shape[1], SIDE), Image.Resampling.BICUBIC
-    )
-    grey = (picture == picture[..., :1]).all()
-    return _png(Image.fromarray(picture[..., 0] if grey else picture))
-
-
-def _layer(mask: NDArray[np.uint8], objects: NDArray[np.int32] | None) -> bytes:
-    """The classes as a picture with a palette: transparent, filled, or opaque on a contour."""
-    shown = _nearest(mask.astype(np.int32))
-    parts = shown
-    if objects is not None:
-        numbers = _nearest(objects)
-        parts = np.where(numbers > 0, numbers + UNKNOWN, shown)
-    border = contours(parts) & (shown != 0) & (shown != UNKNOWN)
-    codes, places = np.unique(2 * shown + border, return_inverse=True)
-    colours = class_colours(int(shown[shown != UNKNOWN].max(initial=0)) + 1)
-    palette: list[int] = []
-    opacity = bytearray()
-    for label, on_border in (divmod(code, 2) for code in codes.tolist()):
-        palette += UNKNOWN_COLOUR if label == UNKNOWN else colours[label].tolist()
-        opacity.append(0 if label == 0 else 255 if on_border else FILL)
-    layer = Image.fromarray(places.reshape(shown.shape).astype(np.uint8)).convert("P")
-    layer.putpalette(palette)
-    return _png(layer, transparency=bytes(opacity))
-
-
-def _nearest(labels: NDArray[np.int32]) -> NDArray[np.int32]:
-    """(H, W) labels at the size of a picture; a pixel has the label of its centre."""
-    height, width = fit(labels.shape[0], labels.shape[1], SIDE)
-    rows = ((np.arange(height) + 0.5) * labels.shape[0] / height).astype(np.int64)
-    columns = ((np.arange(width) + 0.5) * labels.shape[1] / width).astype(np.int64)
-    return labels[np.ix_(rows, columns)]
-
-
-def _png(picture: Image.Image, **options: bytes) -> bytes:
-    stream = BytesIO()
-    picture.save(stream, format="PNG", **options)
-    return stream.getvalue()
 
 
 def extremes(album: Album, without_foreground: Sequence[str], most: int) -> dict[str, str]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
 from nas.data.check import Report
-from nas.data.summary_album import UNKNOWN_COLOUR, Tile
+from nas.data.summary_album import Tile
 from nas.data.summary_charts import number
-from nas.pictures import class_colours
+from nas.page_pictures import data_uri
+from nas.pictures import UNKNOWN_COLOUR, class_colours
 
 SUBSET_NAMES = {"train": "Training", "val": "Validation", "test": "Test", "": "Cases"}
 STYLE = """
@@ -217,13 +217,9 @@ def _figure(shown: Shown) -> str:
         facts.append(f"{tile.objects} objects")
     tags = ", ".join(each for each in (shown.subset, shown.remark) if each)
     name = escape(tile.id)
-    mask = "" if tile.mask is None else f'<img class="mask" alt="" src="{_uri(tile.mask)}">'
+    mask = "" if tile.mask is None else f'<img class="mask" alt="" src="{data_uri(tile.mask)}">'
     return (
-        f'<figure><div class="picture"><img alt="{name}" src="{_uri(tile.image)}">{mask}</div>'
+        f'<figure><div class="picture"><img alt="{name}" src="{data_uri(tile.image)}">{mask}</div>'
         f"<figcaption><b>{name}</b>{escape(', '.join(facts))}"
         f"{f' <span class=tag>{escape(tags)}</span>' if tags else ''}</figcaption></figure>"
     )
-
-
-def _uri(png: bytes) -> str:
-    return f"data:image/png;base64,{b64encode(png).decode('ascii')}"

@@ -7,8 +7,9 @@ from PIL import Image
 
 from nas.data.cases import UNKNOWN, Case
 from nas.data.findings import Seen
-from nas.data.summary_album import FILL, LEVELS, SIDE, UNKNOWN_COLOUR, Album, extremes, spread
-from nas.pictures import class_colours
+from nas.data.summary_album import LEVELS, SIDE, Album, extremes, spread
+from nas.page_pictures import FILL
+from nas.pictures import UNKNOWN_COLOUR, class_colours
 
 
 def seen(
