@@ -1,4 +1,4 @@
-"""Pictures inside a page of HTML: small images, and masks as transparent layers to lay over them."""
+"""Pictures inside a page of HTML: small images, and masks as transparent layers over them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ def small_picture(image: NDArray[np.floating], side: int) -> Image.Image:
         ValueError: the image has not three dimensions, or no channel.
     """
     picture = grey_or_colour(image)
-    picture = resize(picture, fit(*picture.shape[:2], side), Image.Resampling.BICUBIC)
+    picture = resize(
+        picture, fit(picture.shape[0], picture.shape[1], side), Image.Resampling.BICUBIC
+    )
     grey = (picture == picture[..., :1]).all()
     return Image.fromarray(picture[..., 0] if grey else picture)
 

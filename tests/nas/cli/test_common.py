@@ -16,7 +16,10 @@ from nas.errors import DataError, RunError, UsageError
 from nas.runs import RunFolder
 from nas.settings import RetrainSettings, SearchSettings
 
-COMMANDS = ("search", "derive", "retrain", "evaluate", "predict", "render", "data", "list")
+COMMANDS = (
+    *("search", "derive", "retrain", "evaluate", "predict", "render", "data", "list"),
+    *("compare", "report", "sweep"),
+)
 HEAVY = {"torch", "numpy", "scipy", "skimage", "matplotlib", "PIL", "networkx", "tensorboard"} | {
     *("optuna", "ray", "numba", "jinja2")
 }
