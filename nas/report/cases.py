@@ -7,7 +7,7 @@ page says why and shows the sheet that the evaluation drew.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -85,7 +85,9 @@ def case_blocks(run: Run, evaluation: EvaluationFiles, count: int) -> list[Block
         f"{len(figures)} of {len(values)} {evaluation.title}, by their mean IoU. Predictions are "
         "computed anew by the segmenter that the run kept."
     )
-    viewer = Viewer(evaluation.name, figures, legend_of(run.classes), caption)
+    viewer = Viewer(
+        evaluation.name, figures, legend_of(run.classes, seen.values(), wrong=True), caption
+    )
     return [*changed(seen, values), viewer]
 
 
@@ -189,11 +191,22 @@ def wrong_uri(wrong: np.ndarray, side: int) -> str:
     return data_uri(mask_layer(wrong, side, colours=((0, 0, 0), WRONG_COLOUR)))
 
 
-def legend_of(classes: Sequence[str]) -> list[tuple[str, str]]:
-    """Name and colour of each class but the background, and of wrong and unknown pixels."""
+def legend_of(
+    classes: Sequence[str], seen: Iterable[Seen], wrong: bool = False
+) -> list[tuple[str, str]]:
+    """Name and colour of each class but the background, and of what else is drawn.
+
+    Args:
+        classes: names, background first.
+        seen: the cases shown; unknown pixels are in the legend where one has them.
+        wrong: whether wrong pixels are drawn.
+    """
     colours = class_colours(max(len(classes), 1)).tolist()
     named = list(zip(classes[1:], colours[1:], strict=True))
-    named += [("wrong", list(WRONG_COLOUR)), ("unknown", list(UNKNOWN_COLOUR))]
+    if wrong:
+        named.append(("wrong", list(WRONG_COLOUR)))
+    if any((each.truth == UNKNOWN).any() for each in seen):
+        named.append(("unknown, not counted", list(UNKNOWN_COLOUR)))
     return [(name, f"rgb({','.join(map(str, colour))})") for name, colour in named]
 
 

@@ -19,6 +19,8 @@ ROW = 38
 MOST_POINTS = 120
 """Points of a line that are drawn; of longer ones, so many evenly spread."""
 LONGEST_LABEL = 44
+MOST_DIGITS = 6
+"""Characters of a tick; where they would be more, ticks are rounded."""
 SAME = 1e-9
 """Values that differ by less, relative to their size, are one value to an axis."""
 ACCENT = "#0072B2"
@@ -200,6 +202,14 @@ class Axis:
     high: float
     ticks: tuple[float, ...]
 
+    def text(self, tick: float) -> str:
+        """A tick with as many digits as it takes to tell it from the next."""
+        exact = sorted(len(f"{each:.10g}") for each in self.ticks)[-1]
+        largest = max(map(abs, self.ticks))
+        if exact > MOST_DIGITS or largest >= 10**MOST_DIGITS:
+            return f"{tick:.3g}"
+        return f"{tick:.10g}"
+
 
 def axis_of(values: Sequence[float], whole: bool = False, ticks: int = 4) -> Axis:
     """An axis that has room for all values, with round numbers at its ticks.
@@ -254,21 +264,26 @@ class _Place:
 
 
 def _grid(place: _Place) -> Iterator[str]:
-    for tick in place.vertical.ticks:
+    axis = place.vertical
+    for tick in axis.ticks:
         y = place.y(tick)
         yield (
             f'<line x1="{place.left}" x2="{place.right}" y1="{y:.1f}" y2="{y:.1f}" class="grid"/>'
         )
-        yield (f'<text x="{place.left - 5}" y="{y + 4:.1f}" text-anchor="end">{short(tick)}</text>')
-    for tick in place.horizontal.ticks:
+        yield (
+            f'<text x="{place.left - 5}" y="{y + 4:.1f}" text-anchor="end">{axis.text(tick)}</text>'
+        )
+    axis = place.horizontal
+    for tick in axis.ticks:
         yield (
             f'<text x="{place.x(tick):.1f}" y="{place.bottom + 15:.0f}" text-anchor="middle">'
-            f"{short(tick)}</text>"
+            f"{axis.text(tick)}</text>"
         )
 
 
 def _vertical_grid(place: _Place, unit: str) -> Iterator[str]:
-    for tick in place.horizontal.ticks:
+    axis = place.horizontal
+    for tick in axis.ticks:
         x = place.x(tick)
         anchor = "start" if x < 30 else "end" if x > WIDTH - 30 else "middle"
         yield (
@@ -276,7 +291,7 @@ def _vertical_grid(place: _Place, unit: str) -> Iterator[str]:
         )
         yield (
             f'<text x="{x:.1f}" y="{place.bottom + 14:.0f}" text-anchor="{anchor}">'
-            f"{short(tick)}</text>"
+            f"{axis.text(tick)}</text>"
         )
     yield (
         f'<text x="{WIDTH / 2:.0f}" y="{place.bottom + 29:.0f}" text-anchor="middle">'

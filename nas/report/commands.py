@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+from nas.comparison.cells import CELLS
+from nas.comparison.record import Comparison
 from nas.networks import is_genotype
 from nas.report.blocks import Block, Commands
 from nas.report.gather import Run
@@ -64,3 +67,16 @@ def _commands(run: Run) -> Iterator[tuple[str, str]]:
     if run.kind == "retrain" and not run.evaluations:
         yield "Scores", evaluate_command(run)
     yield "This page", shlex.join(["nas-report", path])
+
+
+def comparison_commands(path: Path, comparison: Comparison) -> Block:
+    """What goes on with a comparison or repeats it, and pages of its cells."""
+    cell = next((each.name for each in comparison.cells if each.state == "finished"), None)
+    commands = [
+        ("Go on where it was, or do the same again with another --out", comparison.command),
+        ("This page", shlex.join(["nas-report", str(path)])),
+    ]
+    if cell is not None:
+        folder = str(path / CELLS / cell)
+        commands.append(("The page of one training", shlex.join(["nas-report", folder])))
+    return Commands(commands)

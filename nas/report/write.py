@@ -6,6 +6,7 @@ from pathlib import Path
 
 from nas.errors import RunError
 from nas.report.blocks import Page
+from nas.report.comparison_page import FILE, comparison_page, open_comparison
 from nas.report.gather import Run, open_run
 from nas.report.page import html
 from nas.report.run_page import run_page
@@ -35,6 +36,8 @@ def write_report(path: Path, out: Path, cases: int) -> int:
 
 def page_of(path: Path, cases: int) -> Page:
     """The page about a folder; see `write_report`."""
+    if (path / FILE).is_file():
+        return comparison_page(open_comparison(path), cases)
     if (path / "scores.json").is_file():
         return run_page(_run_of_evaluation(path), cases)
     if (path / "run.json").is_file():

@@ -1,9 +1,11 @@
-"""Data in memory for tests of the stages: bright discs on dark ground."""
+"""Data in memory for tests of the stages, bright discs on dark ground; a browser."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import shutil
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from nas.data.splits import Split
 from nas.preparation import Data
 
 SIZE = 32
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 @dataclass(frozen=True)
@@ -65,3 +68,15 @@ def make_data(train: int = 4, val: int = 2, test: int = 2, shift: float = 0.0) -
 def discs() -> Callable[..., Data]:
     """Makes data: ``discs(train=4, val=2, test=2, shift=0.0)``."""
     return make_data
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Headless Chromium."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if CHROMIUM is None:
+        pytest.skip("there is no Chromium on this machine")
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()

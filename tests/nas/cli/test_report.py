@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shlex
 import shutil
@@ -215,3 +216,91 @@ def test_without_jinja_it_is_said_what_to_install(
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, "jinja2", None)
     command("report", copied("retrain")).refused(2, "pip install 'discriminator-nas[report]'")
+
+
+@pytest.fixture
+def comparison(evaluated: Path, finished: Path, tmp_path: Path) -> Path:
+    """A comparison of two trainings, of which one searched: both are the evaluated run."""
+    from nas.comparison.record import SeedScore, encode, read
+
+    example = read(Path(__file__).parents[1] / "comparison/example.json")
+    root = tmp_path / "comparison"
+    table = example.tables[0]
+    kept = [row for row in table.rows if row.label in ("none", "search")]
+    names = {row.label: row.seeds[0].cells[0] for row in kept}
+    for name in names.values():
+        shutil.copytree(evaluated, root / "cells" / name)
+    search = f"cells/{names['search']}/search"
+    shutil.copytree(finished / "search", root / search)
+    with (evaluated / "evaluation/test/cases.csv").open() as stream:
+        cases = {row["case"]: float(row["mean_iou"]) for row in csv.DictReader(stream)}
+    rows = [
+        msgspec.structs.replace(
+            row,
+            seeds=(SeedScore(seed=0, score=0.5, cells=(names[row.label],)),),
+            case_scores=tuple(cases.values()),
+        )
+        for row in kept
+    ]
+    table = msgspec.structs.replace(
+        table, rows=tuple(rows), cases=tuple(cases), groups=(None,) * len(cases)
+    )
+    cells = tuple(
+        msgspec.structs.replace(each, search=search if each.method == "search" else None)
+        for each in example.cells
+        if each.name in names.values()
+    )
+    found = msgspec.structs.replace(example, tables=(table,), cells=cells)
+    (root / "comparison.json").write_bytes(encode(found))
+    return root
+
+
+def test_a_comparison_with_its_trainings(command: Command, comparison: Path) -> None:
+    page = report(command, comparison)
+    assert page.count('<article class="case">') == 2
+    case = unescape(page).partition('<article class="case">')[2].partition("</article>")[0]
+    titles = [each.partition("</figcaption>")[0] for each in case.split("<figcaption>")[1:]]
+    assert [each.partition(" ")[0] for each in titles] == ["image", "truth", "none", "search"]
+    assert titles[2].partition(" ")[2] == titles[3].partition(" ")[2] != ""
+    assert page.count("Softmax of alpha on each edge") == 2
+    assert "data:image/svg+xml;base64," in page
+    assert "Mean IoU on the validation images" in page
+    assert "Real taken for real" in page
+    assert f"nas-report {comparison}" in page
+    assert "score otherwise" not in page
+
+
+def test_a_training_whose_images_have_gone_is_left_out_with_a_sentence(
+    command: Command, comparison: Path
+) -> None:
+    (settings,) = comparison.glob("cells/*/*/seed0/none/settings.toml")
+    settings.write_text(settings.read_text().replace("data_root", "data_root = '/gone'\n#"))
+    page = unescape(report(command, comparison))
+    assert "none cannot show its predictions:" in page
+    case = page.partition('<article class="case">')[2].partition("</article>")[0]
+    assert case.count("<figcaption>") == 3
+
+
+def test_real_pages_in_a_browser(
+    command: Command, evaluated: Path, finished: Path, comparison: Path, browser: Any
+) -> None:
+    complaints: list[str] = []
+    for path in (evaluated, comparison, finished / "search"):
+        out = Path("page.html").resolve()
+        assert command("report", path, "-o", out).code == 0
+        for width in (390, 1280):
+            context = browser.new_context(viewport={"width": width, "height": 800}, offline=True)
+            opened = context.new_page()
+            opened.on("pageerror", lambda error: complaints.append(str(error)))
+            opened.on("console", lambda message: complaints.append(message.text))
+            opened.on("request", lambda each: complaints.append(each.url))
+            opened.goto(out.as_uri())
+            assert opened.evaluate("document.documentElement.scrollWidth") <= width
+            assert "taken" not in opened.title()
+            broken = "[...document.images].filter(each => !each.naturalWidth).length"
+            assert opened.evaluate(broken) == 0
+            if opened.locator(".viewer").count():
+                opened.get_by_label("next image").first.click()
+                assert opened.locator(".position").first.inner_text() == "2 of 2"
+            context.close()
+    assert [each for each in complaints if not each.startswith(("file:", "data:"))] == []
