@@ -126,7 +126,7 @@ def run_retraining(settings: RetrainSettings, folder: RunFolder, resume: bool) -
         label_run(folder, settings)
         folder.record(initial_segmenter=state_hash(stage.game.segmenter))
         keep_genotypes(stage.settings, folder)
-        training = Training(stage, folder, settings.run.checkpoint_minutes)
+        training = Training(stage, folder, settings.run.checkpoint_minutes, settings.run.tracker)
         if resume:
             training.resume()
         training.run()

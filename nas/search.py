@@ -102,7 +102,7 @@ def run_search(
         record_data(folder, data, stage.samples, unlabelled=stage.unlabelled)
         record_machine(folder, stage.samples.device)
         label_run(folder, settings)
-        training = Training(stage, folder, settings.run.checkpoint_minutes)
+        training = Training(stage, folder, settings.run.checkpoint_minutes, settings.run.tracker)
         if resume:
             training.resume()
         training.run()

@@ -8,7 +8,7 @@ settings are written as TOML. Nothing here imports torch.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 from msgspec import Meta, Struct
 
@@ -22,6 +22,7 @@ Count = Annotated[int, Meta(ge=0)]
 Rate = Annotated[float, Meta(gt=0)]
 Weight = Annotated[float, Meta(ge=0)]
 Share = Annotated[float, Meta(ge=0, le=1)]
+TrackerName: TypeAlias = Literal["tensorboard", "wandb"]
 
 
 class DataSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -557,6 +558,9 @@ class RunSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     checkpoint_minutes: Weight = 10.0
     """Save at least this often within an epoch; each epoch ends with a save anyway."""
+
+    tracker: TrackerName = "tensorboard"
+    """wandb tells Weights & Biases too; with WANDB_MODE=offline it stays in the run's folder."""
 
 
 class SearchSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -32,6 +32,8 @@ from nas.ranks import (
     refuse_differences,
 )
 from nas.runs import RunFolder
+from nas.settings import TrackerName
+from nas.trackers import open_tracker
 from nas.tracking import SilentTracker, TerminalProgress, Tracker
 
 
@@ -137,16 +139,25 @@ def stop_requests() -> Iterator[_StopRequest]:
         restore()
 
 
-def new_tracker(folder: RunFolder, first_step: int, say: Callable[[str], None]) -> Tracker:
+def new_tracker(
+    name: TrackerName, folder: RunFolder, first_step: int, say: Callable[[str], None]
+) -> Tracker:
     """The tracker of a run, or one that keeps nothing where another process writes its folder."""
-    return Tracker(folder, first_step, say) if folder.is_written else SilentTracker()
+    return open_tracker(name, folder, first_step, say) if folder.is_written else SilentTracker()
 
 
 class Training:
     """Runs a stage from where it is to its end."""
 
-    def __init__(self, stage: Stage, folder: RunFolder, checkpoint_minutes: float) -> None:
+    def __init__(
+        self,
+        stage: Stage,
+        folder: RunFolder,
+        checkpoint_minutes: float,
+        tracker: TrackerName = "tensorboard",
+    ) -> None:
         self.stage = stage
+        self._tracker = tracker
         self.folder = folder
         self.position = Position()
         self._checkpoint_seconds = checkpoint_minutes * 60
@@ -193,7 +204,7 @@ class Training:
         with (
             stop_requests() as stop,
             TerminalProgress(title, stage.epochs * stage.steps, done) as progress,
-            new_tracker(self.folder, done, progress.say) as tracker,
+            new_tracker(self._tracker, self.folder, done, progress.say) as tracker,
         ):
             self._say_where_it_goes_on(progress)
             before = time.monotonic()

@@ -53,6 +53,7 @@ CHANGEABLE_ON_RESUME = (
     "threads",
     "kernels",
     "checkpoint_minutes",
+    "tracker",
 )
 
 

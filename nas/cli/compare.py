@@ -186,10 +186,12 @@ def _say(progress: Progress) -> None:
 def _conclude(recipe: Recipe, options: Options, out: Path) -> Comparison:
     from nas.comparison.analysis import analyse
     from nas.comparison.tables import write
+    from nas.trackers.hparams import write_comparison
 
     command = shlex.join([COMMAND, *sys.argv[1:]])
     comparison = analyse(recipe, options.recipe.stem, out, command)
     write(comparison, out)
+    write_comparison(comparison, out)
     return comparison
 
 

@@ -52,6 +52,7 @@ def evaluate() -> None:
     from rich.console import Console
 
     from nas.evaluate import evaluate as evaluate_run
+    from nas.trackers import tell_results
     from nas.tracking import reading_progress
 
     with reading_progress(f"scoring {options.split} images") as progress:
@@ -64,6 +65,7 @@ def evaluate() -> None:
             curves=options.curves,
             progress=progress,
         )
+    tell_results(folder)
     size = "stored size" if scores.size is None else "{}x{} pixels".format(*scores.size)
     title = f"{options.run}, {scores.images} {options.split} images at {size}"
     console = Console()

@@ -20,6 +20,7 @@ def retrain() -> None:
 
     from nas.deviations import tell
     from nas.retrain import resolve_adversary, run_retraining
+    from nas.trackers import tell_results
     from nas.unused import unused_in_retraining
 
     refuse_unused(unused_in_retraining(settings))
@@ -30,6 +31,7 @@ def retrain() -> None:
     tell(settings, print)
     run_retraining(settings, folder, resume)
     tell_health(folder)
+    tell_results(folder)
     print(f"Done. The segmenter is {folder.checkpoint('segmenter')}")
     print(f"Next: nas-evaluate {shlex.quote(str(folder.path))}{_subset_to_score(folder)}")
 

@@ -25,6 +25,7 @@ def search() -> None:
     suggestion = new_run_path("search", settings.data.dataset, settings.backbone)
 
     from nas.search import check_settings, run_search
+    from nas.trackers import tell_results
     from nas.unused import unused_in_search
 
     check_settings(settings)
@@ -33,6 +34,7 @@ def search() -> None:
     settings, folder = prepare_run_folder(settings, suggestion)
     run_search(settings, folder, resume, given_settings())
     tell_health(folder)
+    tell_results(folder)
     say_next(folder)
 
 
