@@ -25,6 +25,7 @@ import tomli_w
 
 from nas.cli.common import with_variants
 from nas.runs import RunFolder
+from nas.sweep.dimensions import Choices, at_point, point_name, points
 
 
 def main() -> None:
@@ -64,36 +65,8 @@ def chosen_rows(
             for name in names
         }
     base = with_variants(tables, everywhere, path)
-    grid: dict[str, list[Any]] = tables.get("grid", {})
-    points = itertools.product(*grid.values())
-    return {point_name(grid, point): at_point(base, list(grid), point) for point in points}
-
-
-def point_name(keys: Sequence[str] | dict[str, Any], point: Sequence[Any]) -> str:
-    """A name for a folder, such as blocks-3_depth-1."""
-    pairs = zip(keys, point, strict=True)
-    named = [f"{key.replace('?', '.').rpartition('.')[2]}-{value}" for key, value in pairs]
-    return "_".join(named) or "base"
-
-
-def at_point(base: dict[str, Any], keys: Sequence[str], point: Sequence[Any]) -> dict[str, Any]:
-    """The settings with those of a point of the grid."""
-    settings = {name: dict(t) if isinstance(t, dict) else t for name, t in base.items()}
-    for key, value in zip(keys, point, strict=True):
-        where, _, option = key.partition("?")
-        *outer, name = where.split(".")
-        table: dict[str, Any] = settings.setdefault(outer[0], {}) if outer else settings
-        table[name] = with_option(table[name], option, value) if option else value
-    return settings
-
-
-def with_option(specification: str, option: str, value: Any) -> str:
-    """A network's specification with one option set."""
-    network, _, options = specification.partition("?")
-    pairs = dict(pair.split("=", 1) for pair in options.split("&") if pair)
-    return f"{network}?" + "&".join(
-        f"{name}={text}" for name, text in (pairs | {option: value}).items()
-    )
+    grid = {key: Choices(tuple(values)) for key, values in tables.get("grid", {}).items()}
+    return {point_name(point): at_point(base, point) for point in points(grid)}
 
 
 def train(recipe: Path, folder: Path, seed: int, passed_on: Sequence[str], subset: str) -> None:
