@@ -16,8 +16,8 @@ BYTES = {"MB": 1e6, "GB": 1e9}
 UNITS = {unit.lower(): factor for unit, factor in {**SECONDS, **BYTES}.items()}
 
 TIME_MARGIN, MEMORY_MARGIN = 0.05, 0.1
-"""A run fits if it does with so much more than was measured. Of a process on a CPU the peak was
-seen 8 % higher than in the probe, since a longer run leaves more gaps between what is held."""
+"""A run fits if it does with so much more than was measured. The peak of a process on a CPU was
+seen 8 % above that of its probe."""
 
 PROBED_SHARE = 0.1
 """Share of a time budget that the probe may take."""
