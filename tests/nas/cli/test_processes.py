@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -66,6 +67,17 @@ def test_a_search_in_two_processes_is_that_in_one(tmp_path: Path) -> None:
         assert genotypes.same_architecture(found, other)
     assert two.read_record()["processes"] == 2
     assert len(list((two.path / "tensorboard").iterdir())) == 1
+
+
+def test_two_processes_probe_the_machine_together_and_pick_the_same(tmp_path: Path) -> None:
+    """Each alone, with its one image of a batch; steps are those of the joined batch."""
+    budget = ["--budget", "100h", "100GB"]
+    run = train([*SEARCH, "--epochs", "1", *budget], tmp_path / "run", 2)
+    record = json.loads((run.path / "budget.json").read_text())
+    assert [row["fits"] for row in record["tried"]] == [True]
+    assert len(record["epoch_seconds"]) == 1
+    assert "--budget" not in run.settings_file.read_text()
+    assert (run.path / "notes.txt").read_text().count("--budget 100h 100GB") == 1
 
 
 def test_synchronised_batch_statistics_are_those_of_one_process(tmp_path: Path) -> None:
