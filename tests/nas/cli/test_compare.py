@@ -14,8 +14,10 @@ from typing import Any
 import msgspec
 import pytest
 import tomli_w
+import torch
 
 from nas.comparison.record import CellResult, Comparison, read
+from nas.runs import RunFolder
 
 Command = Callable[..., Any]
 
@@ -27,12 +29,13 @@ SPLIT = {
 }
 RECIPE: dict[str, Any] = {
     "methods": ["none", "patchgan?receptive_field=16&width=2", "random:2", "search"],
-    "backbones": ["unet?width=2&depth=1"],
+    "backbones": ["unet?width=4&depth=1"],
     "seeds": [0, 1],
-    "budget": {"epochs": 2, "search_epochs": 3},
+    "budget": {"epochs": 4, "search_epochs": 3},
     "datasets": {"phantom": {"dataset": "phantom", "image_size": "32", "split": "split.json"}},
     "cell": {"channels": 2, "nodes": 1, "layout": "NR", "operations": ["skip_connect", "none"]},
-    "training": {"batch_size": 2, "segmenter_lr": 1e-2},
+    "training": {"batch_size": 1, "segmenter_lr": 0.03, "adversarial_weight": 0.5},
+    "loss": {"class_weights": "frequency"},
     "run": {"threads": 1, "device": "cpu"},
 }
 
@@ -96,10 +99,25 @@ def test_a_dry_run_lists_cells_and_leaves_nothing(command: Command, tmp_path: Pa
     assert result.code == 0, result
     lines = result.out.strip().split("\n")
     assert len(lines) == 6
-    assert "phantom/unet-width-2-depth-1/seed5/search: search 3 epochs, 2 epochs" in lines[4]
+    assert "phantom/unet-width-4-depth-1/seed5/search: search 3 epochs, 4 epochs" in lines[4]
     assert all("FLOPs" in line for line in lines[:5])
     assert "5 cells, 5 to run, 1 at a time" in lines[5]
     assert sorted(each.name for each in tmp_path.iterdir()) == ["recipe.toml", "split.json"]
+
+
+@pytest.mark.parametrize("module", ["compare", "compare_cell"])
+def test_help_and_start_import_nothing_heavy(module: str) -> None:
+    code = (
+        f"import sys; sys.argv = ['x', '--help']\nimport nas.cli.{module} as it\n"
+        "try:\n    it.parse_options(it.Options, it.COMMAND)\n"
+        "except (SystemExit, AttributeError):\n    pass\n"
+        "print('modules:', *sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    printed, _, modules = run.stdout.rpartition("modules:")
+    heavy = {"torch", "numpy", "scipy", "matplotlib", "skimage", "PIL", "networkx"}
+    assert not {each.partition(".")[0] for each in modules.split()} & heavy
+    assert module == "compare_cell" or "--retry-failed" in printed
 
 
 def test_a_cell_is_no_command_of_its_own(command: Command) -> None:
@@ -110,6 +128,12 @@ def test_a_cell_is_no_command_of_its_own(command: Command) -> None:
 def start(path: Path, out: Path, *options: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "nas.cli.compare", str(path), "--out", str(out), *options]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def segmenter_of(folder: Path) -> list[torch.Tensor]:
+    """The weights that a cell kept."""
+    state = RunFolder(folder).load_checkpoint("segmenter", "segmenter")
+    return list(state["weights"].values())
 
 
 def without_times(comparison: Comparison) -> Comparison:
@@ -139,7 +163,7 @@ def test_stopped_in_the_middle_it_ends_as_if_nothing_had_happened(
     result = command("compare", path, "--out", whole, "--jobs", 2)
     assert result.code == 0, result
     first = start(path, stopped, "--jobs", "2")
-    metrics = stopped / "cells/phantom/unet-width-2-depth-1/seed0/search/search/metrics.jsonl"
+    metrics = stopped / "cells/phantom/unet-width-4-depth-1/seed0/search/search/metrics.jsonl"
     while not metrics.exists():
         assert first.poll() is None, first.communicate()
         time.sleep(0.02)
@@ -156,6 +180,9 @@ def test_stopped_in_the_middle_it_ends_as_if_nothing_had_happened(
     assert before == {each: (each / "run.json").stat().st_mtime_ns for each in ended}
     found = [read(folder / "comparison.json") for folder in (whole, stopped)]
     assert without_times(found[0]) == without_times(found[1])
+    for cell in found[0].cells:
+        weights = [segmenter_of(out / "cells" / cell.name) for out in (whole, stopped)]
+        assert all(torch.equal(*pair) for pair in zip(*weights, strict=True))
     check_comparison(found[0], whole)
     again = command("compare", path, "--out", stopped)
     assert "10 of them done before" in again.out
@@ -173,7 +200,7 @@ def check_comparison(comparison: Comparison, out: Path) -> None:
         cells = [cell for cell in comparison.cells if cell.seed == seed]
         assert len({cell.initial_state for cell in cells}) == 1
         assert len({cell.split for cell in cells}) == 1
-        assert {cell.epochs for cell in cells} == {2}
+        assert {cell.epochs for cell in cells} == {4}
         assert len({cell.score for cell in cells}) > 1
     assert len({cell.initial_state for cell in comparison.cells}) == 2
     searched = [cell for cell in comparison.cells if cell.method == "search"]

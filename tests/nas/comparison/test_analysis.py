@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_ind, wilcoxon
 
+from nas.comparison.statistics import seeds_needed
 from nas.errors import DataError, RunError
+from nas.runs import RunFolder
 
 HITS = {
     "none": [[60, 62, 70, 66], [61, 60, 69, 70], [58, 65, 72, 61]],
@@ -96,6 +98,12 @@ def test_p_values_are_scipys_and_holms(full: Any) -> None:
     one = tests["patchgan?width=4", "none"]
     first, second = (means(HITS[name]) for name in ("patchgan?width=4", "none"))
     assert one.difference.value == pytest.approx(np.mean(first) - np.mean(second))
+    paired = [a - b for a, b in zip(first, second, strict=True)]
+    assert one.needed == seeds_needed(paired, 0.01)
+    assert one.cohen_d == pytest.approx(
+        (np.mean(first) - np.mean(second))
+        / np.sqrt((np.var(first, ddof=1) + np.var(second, ddof=1)) / 2)
+    )
     assert one.welch.p == pytest.approx(ttest_ind(first, second, equal_var=False).pvalue)
     units = [
         [
@@ -180,8 +188,6 @@ def test_without_validation_images_nothing_is_chosen(full: Any) -> None:
 
 def test_cells_that_did_not_start_equal_are_told(full: Any) -> None:
     assert not any("start from the same" in note for note in full.comparison().tables[0].notes)
-    from nas.runs import RunFolder
-
     cell = full.cells("search")[0]
     RunFolder(cell.folder(full.out)).record(initial_segmenter="others")
     notes = full.comparison().tables[0].notes

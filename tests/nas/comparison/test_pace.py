@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import pytest
 
+from nas.comparison import pace as pace_module
 from nas.comparison.pace import (
     Load,
     Pace,
@@ -67,6 +69,22 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DataSettings:
     )
     monkeypatch.syspath_prepend(tmp_path)
     return DataSettings(image_size="32", train_images=4, val_images=1)
+
+
+def test_an_epoch_is_as_many_times_the_mean_step_as_it_has_steps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On a clock that a step moves by a second, and the first one, which prepares, by a hundred."""
+    clock = {"now": 0.0}
+
+    def step(epoch: int, number: int) -> None:
+        clock["now"] += 1 if clock["now"] else 100
+
+    clocks = SimpleNamespace(process_time=lambda: clock["now"], monotonic=lambda: 2 * clock["now"])
+    monkeypatch.setattr(pace_module, "time", clocks)
+    stage = SimpleNamespace(steps=12, step=step)
+    load = pace_module._load(stage, [], 0)  # type: ignore[arg-type]
+    assert (load.process_seconds, load.seconds) == (12, 24)
 
 
 def test_operations_of_a_retraining_are_those_of_its_convolution(data: DataSettings) -> None:
