@@ -191,12 +191,11 @@ class Bilevel(Generic[Batch]):
             with ExitStack() as stack:
                 stages = self._take_virtual_steps(stack, group, train)
                 objective, direct, vectors = self._objective_slopes(group, validation)
-            indirect = {
-                player.name: self._second_order_term(
-                    player, stages[player.name], vector, group.alphas
-                )
-                for player, vector in vectors
-            }
+            indirect = {}
+            while vectors:
+                player, vector = vectors.pop(0)
+                stage = stages[player.name]
+                indirect[player.name] = self._second_order_term(player, stage, vector, group.alphas)
         return Hypergradient(objective, direct, indirect)
 
     def update_architecture(
@@ -273,13 +272,16 @@ class Bilevel(Generic[Batch]):
                 if player is not players[-1]:
                     with self.autocast():
                         stage = before.shown_by(player)
-                terms = stage.terms(player)
-                _, slopes = gradient_by_terms(terms, player.weights, self.autocast)
-                slopes = self.joined(slopes)
-            moves.append(player.unrolled.displacement(player.weights, slopes, player.optimizer))
+                moves.append(self._virtual_step(player, stage))
         for player in players:
             stack.enter_context(moved(player.weights, moves.pop(0)))
         return stages
+
+    def _virtual_step(self, player: Player[Batch], stage: _Stage[Batch]) -> Gradient:
+        terms = stage.terms(player)
+        _, slopes = gradient_by_terms(terms, player.weights, self.autocast)
+        slopes = self.joined(slopes)
+        return player.unrolled.displacement(player.weights, slopes, player.optimizer)
 
     def _objective_slopes(
         self, group: Group[Batch], validation: Batch

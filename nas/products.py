@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from nas.devices import without_tf32
-from nas.gradients import Gradient, gradient, norm, scale
+from nas.gradients import Gradient, gradient, norm
 from nas.terms import gradient_by_terms, terms_of
 from nas.traceless import frozen, moved, same_buffers, same_noise
 
@@ -70,7 +70,7 @@ def finite_difference(radius: float = 1e-2) -> Product:
         def slope_at(distance: Tensor) -> Gradient:
             with (
                 frozen(weights),
-                moved(weights, scale(vector, distance)),
+                moved(weights, (distance * part for part in vector)),
                 same_noise(weights),
                 same_buffers(modules),
                 without_tf32(),

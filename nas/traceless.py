@@ -98,20 +98,27 @@ def _cuda_devices(tensors: Iterable[Tensor]) -> list[int]:
 
 
 @contextmanager
-def moved(weights: Sequence[Tensor], displacement: Sequence[Tensor]) -> Iterator[None]:
+def moved(weights: Sequence[Tensor], displacement: Iterable[Tensor]) -> Iterator[None]:
     """Add a displacement to the weights, in place; restore the saved values on leaving.
 
-    Inside, the displacement is not kept.
+    Its tensors are taken one after the other, and not kept.
     """
-    with torch.no_grad():
-        saved = [weight.clone() for weight in weights]
-        torch._foreach_add_(list(weights), list(displacement))
-    del displacement
+    saved: list[Tensor] = []
     try:
+        _move(weights, displacement, saved)
+        del displacement
         yield
     finally:
         with torch.no_grad():
-            torch._foreach_copy_(list(weights), saved)
+            for weight, value in zip(weights, saved, strict=False):
+                weight.copy_(value)
+
+
+@torch.no_grad()
+def _move(weights: Iterable[Tensor], displacement: Iterable[Tensor], saved: list[Tensor]) -> None:
+    for weight, part in zip(weights, displacement, strict=True):
+        saved.append(weight.clone())
+        weight.add_(part)
 
 
 @contextmanager
