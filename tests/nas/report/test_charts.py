@@ -80,6 +80,13 @@ def test_an_interval_lies_where_its_numbers_are() -> None:
     assert float(dot.attrib["cx"]) == pytest.approx(left + (right - left) / 4, abs=0.06)
 
 
+def test_zero_is_marked_however_far_the_values_are() -> None:
+    svg = interval_chart("t", [Interval("a", 3.0, 2.0, 4.0)], zero=True).svg
+    (zero,) = [each for each in elements(svg, "line") if each.attrib.get("class") == "zero"]
+    assert zero.attrib["x1"] == zero.attrib["x2"] == "8.0"
+    assert 'class="zero"' not in interval_chart("t", [Interval("a", 3.0, 2.0, 4.0)]).svg
+
+
 def test_rows_without_a_value_are_named_all_the_same() -> None:
     svg = interval_chart("t", [Interval("a", 1.0), Interval("b", None)]).svg
     assert "b: no value" in ElementTree.fromstring(svg).attrib["aria-label"]

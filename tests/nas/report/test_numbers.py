@@ -1,6 +1,9 @@
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
+
+import pytest
 
 from nas.report.blocks import Cards, Charts, Table
 from nas.report.gather import open_run
@@ -43,6 +46,11 @@ def test_the_cards_and_the_plot_say_the_same(make_run: Make, scores: dict[str, A
     assert isinstance(charts, Charts)
     plot, histogram = charts.charts
     assert "mean: 70.0 [62.0, 78.0]" in plot.svg
+    bars = [
+        each for each in ElementTree.fromstring(plot.svg).iter("line") if "stroke" in each.attrib
+    ]
+    lengths = [float(each.attrib["x2"]) - float(each.attrib["x1"]) for each in bars]
+    assert [each / lengths[0] for each in lengths] == pytest.approx([1.0, 2.0, 1.6, 2.0], abs=0.02)
     assert histogram.title == "2 test images by their mean IoU"
 
 
