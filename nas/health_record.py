@@ -14,6 +14,20 @@ EXAMINED_IMAGES = HEALTHY.verdicts
 """Images of an epoch that the discriminator is examined on, or somewhat more: whole batches."""
 
 
+STEPS_BETWEEN = 50
+"""Steps of a search behind which the discriminator is examined anew, which takes as long as two
+thirds of a second-order step."""
+
+
+def is_examined(epoch: int, steps: int) -> bool:
+    """Whether an examination falls due in an epoch of a search, counted from 0.
+
+    Epochs of `STEPS_BETWEEN` steps or more have one each. The first epoch and the last of a search
+    have one whatever this says.
+    """
+    return epoch * steps // STEPS_BETWEEN != (epoch + 1) * steps // STEPS_BETWEEN
+
+
 def examined_batches(batches: Batches, epoch: int) -> list[Batch]:
     """The first batches of an epoch, counted from 0, as far as enough images are in them."""
     found: list[Batch] = []
@@ -49,11 +63,12 @@ class HealthRecord:
         if not self.epochs:
             return None
         if not self.counts:
-            return f"The discriminator was in its healthy band in all of {self.epochs} epochs."
+            everywhere = f"all of {self.epochs} epochs examined"
+            return f"The discriminator was in its healthy band in {everywhere}."
         listed = ", ".join(f"{name} in {count}" for name, count in self.counts.items())
         return (
-            f"Of {self.epochs} epochs, the discriminator was out of its healthy band for these "
-            f"reasons: {listed}. What they mean is in notes.txt."
+            f"Of {self.epochs} epochs examined, the discriminator was out of its healthy band for "
+            f"these reasons: {listed}. What they mean is in notes.txt."
         )
 
     def state(self) -> dict[str, Any]:

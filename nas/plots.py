@@ -96,8 +96,8 @@ def learning_curves(
     """Metrics over epochs, one panel for each kind that the records have.
 
     Args:
-        records: lines of metrics.jsonl: ``epoch`` and numbers by name. A number that is missing,
-            None or not finite leaves a gap.
+        records: lines of metrics.jsonl: ``epoch`` and numbers by name. A line passes over the
+            epochs that lack its number; None, or what is not finite, leaves a gap.
         panels: title, then metric and label, of each panel; panels without any number are left out.
         title: above all panels.
 
@@ -260,17 +260,20 @@ def number(value: float | None) -> float:
 def draw_metrics(
     axes: Axes, records: Sequence[Mapping[str, Any]], metrics: Mapping[str, str]
 ) -> None:
-    """A line for each metric, each with a colour and a marker of its own."""
-    epochs = [float(record["epoch"]) for record in records]
+    """A line for each metric, each with a colour and a marker of its own.
+
+    It passes over the epochs in which the metric was not taken.
+    """
     for index, (metric, label) in enumerate(metrics.items()):
+        taken = [record for record in records if metric in record]
         axes.plot(
-            epochs,
-            [number(record.get(metric)) for record in records],
+            [float(record["epoch"]) for record in taken],
+            [number(record[metric]) for record in taken],
             label=label,
             color=COLOURS[index % len(COLOURS)],
             marker=MARKERS[index % len(MARKERS)],
             markersize=4,
-            markevery=max(1, len(epochs) // 12),
+            markevery=max(1, len(taken) // 12),
             linewidth=1.6,
         )
     axes.set_xlabel("epoch")

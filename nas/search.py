@@ -23,7 +23,7 @@ from nas.errors import UsageError
 from nas.games.adversarial import AdversarialSegmentation, Pressure
 from nas.games.table import check_game
 from nas.health import examine
-from nas.health_record import HealthRecord, examined_batches
+from nas.health_record import HealthRecord, examined_batches, is_examined
 from nas.illustration import Pace, draw_architecture_over_epochs, draw_curves, draw_search
 from nas.kernels import take_kernels
 from nas.networks import PATCH_NETWORKS
@@ -383,7 +383,9 @@ class SearchStage:
 
     def _examine(self, epoch: int, within: int, tracker: Tracker) -> dict[str, float]:
         """The discriminator's health on the architecture half, told where it is out of band."""
-        if not self._moment(within).is_judged:
+        is_last = epoch + 1 == self.epochs or self.stop_reason() is not None
+        due = within == 0 or is_last or is_examined(epoch, self.steps)
+        if not (due and self._moment(within).is_judged):
             return {}
         assert isinstance(self.game, AdversarialSegmentation)
         health = examine(self.game, examined_batches(self.architecture_batches, 0))

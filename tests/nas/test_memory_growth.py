@@ -36,6 +36,7 @@ def tensors() -> int:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_memory_does_not_grow_over_a_thousand_steps(
     tmp_path: Path, discs: Callable[..., Data], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -43,13 +44,13 @@ def test_memory_does_not_grow_over_a_thousand_steps(
     settings = SearchSettings(
         backbone="unet?width=2&depth=1",
         cell=CellSettings(layout="R", channels=2, nodes=1, operations=("none", "sep_conv_3x3")),
-        training=TrainingSettings(epochs=300, batch_size=2),
+        training=TrainingSettings(epochs=112, batch_size=2),
         architecture=ArchitectureSettings(diagnose_every=50),
         run=RunSettings(device="cpu", threads=1),
     )
     folder = RunFolder(tmp_path / "run")
     folder.begin("search", settings)
-    stage = SearchStage(settings, folder, discs(train=16, val=0))
+    stage = SearchStage(settings, folder, discs(train=40, val=0))
     assert stage.steps * settings.training.epochs >= 1100
     monkeypatch.setattr(illustration, "SHARE_OF_TIME", 0.0)
     seen: dict[int, tuple[float, int]] = {}

@@ -27,8 +27,21 @@ def test_curves_show_what_the_records_say() -> None:
     lines = curves(figure)
     assert list(lines) == ["segmenter", "discriminator", "mean IoU"]
     np.testing.assert_array_equal(lines["segmenter"], [[1, 1.0], [2, 0.5], [3, 0.4]])
-    np.testing.assert_array_equal(lines["discriminator"], [[1, 1.4], [2, np.nan], [3, np.nan]])
+    np.testing.assert_array_equal(lines["discriminator"], [[1, 1.4], [2, np.nan]])
     np.testing.assert_array_equal(lines["mean IoU"], [[1, 0.2], [2, 0.4], [3, np.nan]])
+
+
+def test_a_line_passes_over_epochs_without_its_number() -> None:
+    """Taken in three of nine epochs: three points in one piece, each with its marker."""
+    records = [
+        {"epoch": n, "mean_iou": 0.1 * n, **({} if n % 4 != 1 else {"val_loss": 1.0 / n})}
+        for n in range(1, 10)
+    ]
+    figure = learning_curves(records)
+    np.testing.assert_allclose(
+        curves(figure)["segmentation, validation images"], [[1, 1], [5, 1 / 5], [9, 1 / 9]]
+    )
+    assert figure.axes[0].lines[0].get_markevery() == 1
 
 
 def test_panels_without_numbers_are_left_out() -> None:

@@ -328,6 +328,22 @@ def test_diagnosis_comes_every_so_many_steps_and_leaves_no_trace(
     assert equal(plain.state(), diagnosed.state())
 
 
+def test_the_first_epoch_and_the_last_are_examined_and_few_between(
+    new_stage: Callable[..., SearchStage],
+) -> None:
+    stage = new_stage(training={"epochs": 40})
+    assert stage.steps == 2
+    with Tracker(stage.folder, say=lambda line: None) as tracker:
+        stage.step(0, 0)
+        had = [
+            epoch
+            for epoch in (0, 1, 23, 24, 25, 39)
+            if "real_accuracy" in stage.finish_epoch(epoch, tracker)
+        ]
+    assert had == [0, 24, 39]
+    assert stage.health.summary() is not None and " 3 " in stage.health.summary()
+
+
 @pytest.mark.parametrize(
     ("changed", "words"),
     [

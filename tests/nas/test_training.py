@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -394,3 +395,16 @@ def test_numbers_of_a_step_are_fetched_together(monkeypatch: pytest.MonkeyPatch)
     assert math.isnan(found["a"])
     assert len(transfers) == 1
     assert as_numbers({}) == {}
+
+
+def test_one_number_that_is_not_finite_is_found_anywhere() -> None:
+    def stage(**parts: Any) -> Any:
+        return SimpleNamespace(kind="search", state=lambda: parts)
+
+    fine, odd = torch.ones(3), torch.tensor([1.0, math.inf])
+    folder = SimpleNamespace(checkpoint=lambda name: Path("nowhere"))
+    whole = Training(stage(a=[fine, {"b": fine}], c=3), folder, math.inf)
+    assert whole._finite_state()["c"] == 3
+    for parts in ([fine, odd], [odd, fine], [{"b": [fine, odd]}, fine]):
+        with pytest.raises(TrainingError, match="state of networks"):
+            Training(stage(engine=[fine], networks=parts), folder, math.inf)._finite_state()
