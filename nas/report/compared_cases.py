@@ -77,9 +77,7 @@ def mean_scores(table: ComparisonTable) -> dict[str, float | None]:
 def shown_cells(rows: Sequence[Row]) -> list[tuple[Row, str]]:
     """The cell that stands for each row: of its first seed, where that is a single one."""
     return [
-        (row, row.seeds[0].cells[0])
-        for row in rows
-        if row.seeds and row.kind != "random mean" and len(row.seeds[0].cells) == 1
+        (row, row.seeds[0].cells[0]) for row in rows if row.seeds and len(row.seeds[0].cells) == 1
     ]
 
 

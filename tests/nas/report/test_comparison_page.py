@@ -74,6 +74,16 @@ def test_the_table_and_the_plots_have_one_set_of_numbers(folder: Path, example: 
     assert "none: " not in differences.svg.partition("Difference from none, in points. ")[2]
 
 
+def test_only_differences_from_the_baseline_are_plotted(folder: Path, example: Comparison) -> None:
+    table = example.tables[0]
+    other = msgspec.structs.replace(table.tests[0], first="none", second="search")
+    more = msgspec.structs.replace(table, tests=(*table.tests, other))
+    page = written(folder, msgspec.structs.replace(example, tables=(more,)))
+    charts = section(page, "intervals").blocks[1]
+    assert isinstance(charts, Charts)
+    assert "none: " not in charts.charts[1].svg
+
+
 def test_a_reason_stands_beside_what_is_missing(folder: Path) -> None:
     text = unescape(html(comparison_page(open_comparison(folder), 9)))
     assert "resnet50: seed 0 failed with exit code 5: Out of memory" in text
