@@ -17,9 +17,9 @@ from msgspec import Struct
 from nas.cli.common import main as run_command
 from nas.cli.common import parse_options, with_variants
 from nas.comparison.recipe import Recipe, anchored_out, default_out, read_recipe
-from nas.errors import Interrupted
+from nas.errors import Interrupted, UsageError
 from nas.runs import RunFolder, read_toml
-from nas.settings import Count
+from nas.settings import Count, Rate
 
 if TYPE_CHECKING:
     from nas.comparison.cells import Cell
@@ -56,12 +56,30 @@ class Options(Struct, frozen=True, kw_only=True):
     seeds: tuple[Count, ...] = ()
     """Seeds in place of the recipe's."""
 
-    engine: Literal["local"] = "local"
-    """Where cells run: local, on this machine."""
+    engine: Literal["local", "ray", "slurm"] = "local"
+    """Where cells run: on this machine, on a Ray cluster, or on a cluster with SLURM."""
 
     jobs: Count = 0
-    """Cells that run at the same time; 0 for as many as fit on the cores (by --threads in the
-    recipe's [run], else divided between them) or the GPUs, one each."""
+    """Cells that run at the same time. 0: as many as fit on the cores (by --threads in the recipe's
+    [run]; local divides them, ray and slurm give one each) or the GPUs; with slurm 100 in the
+    queue."""
+
+    address: str | None = None
+    """Of the Ray cluster: HOST:PORT, ray://HOST:PORT, or auto for the one that this machine is part
+    of. By default this machine's own Ray."""
+
+    gpus_per_job: Rate | None = None
+    """GPUs of each cell, with ray also a part of one such as 0.25. By default 1 where the recipe's
+    run.device is cuda, or auto and a node of the Ray cluster has one; else none."""
+
+    send_data: bool = False
+    """Send data to the nodes of the Ray cluster that do not see this machine's files. Recipe,
+    genotypes, splits and groups are always sent there, and run folders come back; without this,
+    data has to be on the nodes by the same paths."""
+
+    slurm: tuple[str, ...] = ()
+    """Parameters of submitit for SLURM, NAME=VALUE ...: time=240 (minutes, needed; a cell that
+    takes longer saves and goes on), partition=gpu, account=NAME, mem=16GB, qos=NAME ..."""
 
     retry_failed: bool = False
     """Run cells that failed once more; else they stay as they are."""
@@ -73,9 +91,11 @@ class Options(Struct, frozen=True, kw_only=True):
 def compare() -> None:
     """Run what is missing, then say what came out."""
     options = parse_options(Options, COMMAND)
+    refuse_unused(options)
     recipe = _recipe(options)
     out = anchored_out(options.out or default_out(options.recipe))
 
+    from nas.cli.compare_engines import make_engine
     from nas.comparison.cells import cells_of
     from nas.comparison.preflight import check_comparison
     from nas.comparison.running import pending
@@ -83,7 +103,7 @@ def compare() -> None:
     check_comparison(recipe)
     cells = cells_of(recipe)
     left = pending(cells, out, options.retry_failed)
-    engine = _engine(options, recipe, len(left))
+    engine = make_engine(options, recipe, len(left), out)
     if options.dry_run:
         _list(recipe, cells, left, engine)
         return
@@ -94,32 +114,34 @@ def compare() -> None:
     _tell(comparison, out)
 
 
+ENGINES_OF = {
+    "address": ("ray",),
+    "gpus_per_job": ("ray", "slurm"),
+    "send_data": ("ray",),
+    "slurm": ("slurm",),
+}
+"""Options that not every engine has, with those that do."""
+
+
+def refuse_unused(options: Options) -> None:
+    """Refuse options that the engine does not have.
+
+    Raises:
+        UsageError: which.
+    """
+    for name, engines in ENGINES_OF.items():
+        if getattr(options, name) not in (None, False, ()) and options.engine not in engines:
+            raise UsageError(
+                f"--{name.replace('_', '-')} goes with --engine {' or '.join(engines)}, not with "
+                f"--engine {options.engine}."
+            )
+
+
 def _recipe(options: Options) -> Recipe:
     tables = with_variants(read_toml(options.recipe), options.variant, options.recipe)
     if options.seeds:
         tables["seeds"] = list(options.seeds)
     return read_recipe(tables, options.data, options.recipe)
-
-
-def _engine(options: Options, recipe: Recipe, jobs: int) -> Engine:
-    """The engine, with as many processes as fit."""
-    import torch
-
-    from nas.engines.local import LocalEngine, cores, share
-
-    on_devices = recipe.run.device in ("auto", "cuda") and torch.cuda.is_available()
-    devices = visible_devices(torch.cuda.device_count()) if on_devices else ()
-    slots, threads = share(jobs, options.jobs, recipe.run.threads, cores(), devices)
-    return LocalEngine(slots, threads, devices)
-
-
-def visible_devices(count: int) -> tuple[str, ...]:
-    """The names by which processes are given the CUDA devices that this one sees."""
-    import os
-
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    names = named.split(",") if named else [str(number) for number in range(count)]
-    return tuple(names[:count])
 
 
 def _run(

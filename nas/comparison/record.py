@@ -76,7 +76,7 @@ class CellResult(_Record, frozen=True, kw_only=True):
         state: missing where it has not come to an end yet.
         reason: why it failed, a sentence; None otherwise.
         exit_code: of the process that failed; None otherwise.
-        retried: whether it was tried a second time, alone, because memory ran out.
+        retried: whether it was tried again, because memory ran out or a node was lost.
         score: the primary score on the test images.
         validation: the primary score on the validation images; None where there are none.
         scores: every primary score there is to choose, on the test images.

@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
-from nas.comparison.cells import Cell, plan_of, write_plan
+from nas.comparison.cells import Cell, inputs_of, plan_of, write_plan
 from nas.comparison.recipe import Recipe
 from nas.comparison.results import OUTCOME_FILE, keep_outcome, read_outcome
 from nas.engines import FOLDER, Engine, Job, Outcome
@@ -76,7 +76,7 @@ def run(
         (cell.folder(out) / OUTCOME_FILE).unlink(missing_ok=True)
     known = durations([cell for cell in cells if cell not in left], out)
     waiting = {cell.name: cell for cell in left}
-    with closing(engine.run(job_of(cell, out) for cell in left)) as outcomes:
+    with closing(engine.run(job_of(recipe, cell, out) for cell in left)) as outcomes:
         for outcome in outcomes:
             cell = waiting.pop(outcome.job.name)
             if outcome.exit_code not in STOPPED:
@@ -87,10 +87,16 @@ def run(
             tell(Progress(cell, outcome, len(cells) - len(waiting), len(cells), remaining))
 
 
-def job_of(cell: Cell, out: Path) -> Job:
+def job_of(recipe: Recipe, cell: Cell, out: Path) -> Job:
     """The process of a cell."""
-    command = (sys.executable, "-m", "nas.cli.compare_cell", FOLDER)
-    return Job(name=cell.name, command=command, folder=cell.folder(out))
+    inputs, data = inputs_of(plan_of(recipe, cell))
+    return Job(
+        name=cell.name,
+        command=(sys.executable, "-m", "nas.cli.compare_cell", FOLDER),
+        folder=cell.folder(out),
+        inputs=inputs,
+        data=data,
+    )
 
 
 Durations = list[tuple[Cell, float]]

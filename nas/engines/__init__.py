@@ -19,6 +19,9 @@ FOLDER = "{folder}"
 LOG = "log.txt"
 """What a job prints is appended to this file in its folder."""
 
+LOST = 75
+"""Exit code of a job that was given up because nodes were lost again and again (EX_TEMPFAIL)."""
+
 
 class Job(Struct, frozen=True, kw_only=True):
     """Something to run in a process of its own.
@@ -27,11 +30,15 @@ class Job(Struct, frozen=True, kw_only=True):
         name: for people.
         command: the program and its arguments; `FOLDER` in them becomes the job's folder.
         folder: everything that it reads and writes, besides what its arguments name.
+        inputs: files elsewhere that it reads; files in its folder may name them by these paths.
+        data: files and folders of data that it reads, as ``inputs`` but large.
     """
 
     name: str
     command: tuple[str, ...]
     folder: Path
+    inputs: tuple[Path, ...] = ()
+    data: tuple[Path, ...] = ()
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
@@ -43,7 +50,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
         reason: the sentence with which it failed; None where it did not.
         seconds: that the process ran, by the clock.
         peak_memory: largest resident memory seen of the process, bytes; None where not known.
-        retried: whether this was the second try, alone, after memory had run out.
+        retried: whether an earlier try had ended because memory ran out or a node was lost.
     """
 
     job: Job
@@ -60,13 +67,11 @@ class Outcome(Struct, frozen=True, kw_only=True):
 
 
 class Engine(Protocol):
-    """Runs jobs.
+    """Runs jobs."""
 
-    Attributes:
-        slots: how many run at the same time, at most.
-    """
-
-    slots: int
+    @property
+    def slots(self) -> int:
+        """How many run at the same time, at most."""
 
     def run(self, jobs: Iterable[Job]) -> Generator[Outcome]:
         """Run all jobs; their outcomes as they end, in no particular order.

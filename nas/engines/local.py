@@ -31,8 +31,8 @@ KILLED = (
 
 
 @dataclass
-class _Running:
-    """A job in its process."""
+class Running:
+    """A job in its process on this machine."""
 
     job: Job
     process: subprocess.Popen[bytes]
@@ -44,7 +44,10 @@ class _Running:
     peak: int = 0
 
     @classmethod
-    def start(cls, job: Job, threads: int, device: str | None, is_retry: bool) -> _Running:
+    def start(
+        cls, job: Job, threads: int, device: str | None, is_retry: bool, keep: Sequence[int] = ()
+    ) -> Running:
+        """Start it; file descriptors in ``keep`` stay open in it."""
         job.folder.mkdir(parents=True, exist_ok=True)
         log = (job.folder / LOG).open("ab")
         environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(threads))}
@@ -57,6 +60,7 @@ class _Running:
             stderr=subprocess.STDOUT,
             env=environment,
             start_new_session=True,
+            pass_fds=keep,
         )
         return cls(job, process, log, log.tell(), time.monotonic(), device, is_retry)
 
@@ -109,7 +113,7 @@ class LocalEngine:
     poll: float = POLL_SECONDS
     patience: float = PATIENCE_SECONDS
     largest: int = 0
-    _running: list[_Running] = field(default_factory=list)
+    _running: list[Running] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if self.slots < 1 or self.threads < 1:
@@ -160,7 +164,7 @@ class LocalEngine:
     def _start(self, job: Job, is_retry: bool = False) -> None:
         taken = {each.device for each in self._running}
         device = next((each for each in self.devices if each not in taken), None)
-        self._running.append(_Running.start(job, self.threads, device, is_retry))
+        self._running.append(Running.start(job, self.threads, device, is_retry))
 
     def _ended(self) -> Iterator[Outcome]:
         for each in list(self._running):
