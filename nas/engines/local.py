@@ -50,6 +50,7 @@ class Running:
         """Start it; file descriptors in ``keep`` stay open in it."""
         job.folder.mkdir(parents=True, exist_ok=True)
         log = (job.folder / LOG).open("ab")
+        log_start = log.tell()
         environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(threads))}
         if device is not None:
             environment[DEVICE_VARIABLE] = device
@@ -62,7 +63,7 @@ class Running:
             start_new_session=True,
             pass_fds=keep,
         )
-        return cls(job, process, log, log.tell(), time.monotonic(), device, is_retry)
+        return cls(job, process, log, log_start, time.monotonic(), device, is_retry)
 
     def look(self) -> None:
         """See how much memory it takes."""

@@ -25,6 +25,8 @@ from nas.runs import atomic_write
 POLL_SECONDS = 1.0
 AT_ONCE = 100
 """Jobs in the queue at the same time, by default; many sites allow few thousand."""
+GRACE_SECONDS = 15.0
+"""How long the result of a job that has ended may take to be seen here, by default."""
 SIGNAL_SECONDS = int(PATIENCE_SECONDS) + 30
 """How long before its time limit SLURM tells a job."""
 
@@ -126,6 +128,44 @@ def _number(text: str) -> int | str:
 
 
 @dataclass
+class _Submitted:
+    """A job in SLURM's hands.
+
+    Attributes:
+        ticket, handle: ours, and submitit's.
+        over_since: when it was first seen to have ended.
+    """
+
+    ticket: Ticket[Job]
+    handle: Any
+    over_since: float | None = None
+
+    def has_ended(self, grace: float) -> bool:
+        """Whether it has, and has left a result or so much time."""
+        if not self.handle.done():
+            return False
+        self.over_since = self.over_since or time.monotonic()
+        return self.has_result() or time.monotonic() - self.over_since >= grace
+
+    def has_result(self) -> bool:
+        """Whether it has told how it ended."""
+        return bool(self.handle.paths.result_pickle.exists())
+
+    def outcome(self) -> Outcome | str:
+        """How it ended; a sentence where it was lost."""
+        from submitit.core.utils import FailedJobError
+
+        if not self.has_result():
+            return f"see {self.handle.paths.stderr}"
+        try:
+            found: Outcome = self.handle.result()
+        except FailedJobError as error:
+            last = str(error).strip().splitlines()[-1].rstrip(".")
+            return failed(self.ticket, 1, f"SLURM could not run it to its end: {last}.")
+        return found
+
+
+@dataclass
 class SlurmEngine:
     """Runs jobs through an executor of submitit.
 
@@ -136,6 +176,7 @@ class SlurmEngine:
         losses: how often a job may be lost with its node before it has failed.
         patience: seconds that a job which was asked to stop is waited for.
         poll: seconds between two looks.
+        grace: seconds that the result of a job which has ended is waited for; then it is lost.
     """
 
     executor: Any
@@ -144,7 +185,8 @@ class SlurmEngine:
     losses: int = LOSSES
     patience: float = PATIENCE_SECONDS
     poll: float = POLL_SECONDS
-    _running: list[tuple[Ticket[Job], Any]] = field(default_factory=list)
+    grace: float = GRACE_SECONDS
+    _running: list[_Submitted] = field(default_factory=list)
 
     def run(self, jobs: Iterable[Job]) -> Generator[Outcome]:
         """See `nas.engines.Engine.run`."""
@@ -166,46 +208,32 @@ class SlurmEngine:
         job.folder.mkdir(parents=True, exist_ok=True)
         (job.folder / STOP_FILE).unlink(missing_ok=True)
         task = Task(job, self.threads, self.patience, sys.executable)
-        self._running.append((ticket, self.executor.submit(task)))
+        self._running.append(_Submitted(ticket, self.executor.submit(task)))
 
     def _ended(self, schedule: Schedule[Job]) -> Iterator[Outcome]:
         """Outcomes of what has ended; what was lost, or memory ran out for, goes back."""
-        for ticket, submitted in [each for each in self._running if each[1].done()]:
-            self._running.remove((ticket, submitted))
-            outcome = settled(schedule, ticket, _outcome(ticket, submitted))
+        for each in [each for each in self._running if each.has_ended(self.grace)]:
+            self._running.remove(each)
+            outcome = settled(schedule, each.ticket, each.outcome())
             if outcome is not None:
                 yield outcome
 
     def _stop(self) -> None:
         """Take back what waits; ask the others to save and leave, wait, cancel what does not."""
         try:
-            for ticket, submitted in self._running:
-                if submitted.state == "PENDING":
-                    submitted.cancel()
+            for each in self._running:
+                if each.handle.state == "PENDING":
+                    each.handle.cancel()
                 else:
-                    with atomic_write(ticket.work.folder / STOP_FILE):
+                    with atomic_write(each.ticket.work.folder / STOP_FILE):
                         pass
             until = time.monotonic() + self.patience
-            left = [submitted for _, submitted in self._running]
-            while time.monotonic() < until and not all(each.done() for each in left):
+            handles = [each.handle for each in self._running]
+            while time.monotonic() < until and not all(each.done() for each in handles):
                 time.sleep(self.poll)
         finally:
-            for ticket, submitted in self._running:
-                if not submitted.done():
-                    submitted.cancel()
-                (ticket.work.folder / STOP_FILE).unlink(missing_ok=True)
+            for each in self._running:
+                if not each.handle.done():
+                    each.handle.cancel()
+                (each.ticket.work.folder / STOP_FILE).unlink(missing_ok=True)
             self._running.clear()
-
-
-def _outcome(ticket: Ticket[Job], submitted: Any) -> Outcome | str:
-    """How a job ended; a sentence where it was lost."""
-    from submitit.core.utils import FailedJobError, UncompletedJobError
-
-    try:
-        found: Outcome = submitted.result()
-    except FailedJobError as error:
-        last = str(error).strip().splitlines()[-1]
-        return failed(ticket, 1, f"SLURM could not run it to its end: {last.rstrip('.')}.")
-    except UncompletedJobError:
-        return f"see {submitted.paths.stderr}"
-    return found

@@ -14,9 +14,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from nas.engines import FOLDER, LOST, Job, Outcome
+from nas.comparison.analysis import analyse
+from nas.comparison.cells import cells_of
+from nas.comparison.recipe import Recipe, read_recipe
+from nas.comparison.running import Progress, run
+from nas.engines import FOLDER, LOST, Engine, Job, Outcome
+from nas.engines.local import LocalEngine
 from nas.engines.ray_cluster import RayEngine, connect, room
+from nas.preparation import open_data
+from nas.runs import RunFolder
+from nas.settings import DataSettings
 
 slow = pytest.mark.slow
 ROOT = Path(__file__).parents[3]
@@ -267,6 +276,92 @@ def test_another_version_on_a_node_is_told(
     (outcome,) = RayEngine().run([job(tmp_path, "j", "")])
     assert not outcome.succeeded
     assert "0.0.1 was expected" in str(outcome.reason)
+
+
+def comparison(root: Path) -> tuple[Recipe, Path]:
+    """A recipe of two cells, whose split is a file that they read."""
+    cases = [case.id for case in open_data(DataSettings(image_size="32")).reader.cases]
+    subsets = {"train": cases[:4], "val": cases[4:6], "test": cases[6:9]}
+    split = root / "split.json"
+    split.write_text(json.dumps(subsets))
+    tables = {
+        "methods": ["none", "search"],
+        "backbones": ["unet?width=2&depth=1"],
+        "seeds": [0],
+        "budget": {"epochs": 2, "search_epochs": 6},
+        "datasets": {
+            "phantom": {"dataset": "phantom", "image_size": "32", "split": str(split)},
+        },
+        "cell": {
+            "channels": 2,
+            "nodes": 1,
+            "layout": "NR",
+            "operations": ["skip_connect", "none"],
+        },
+        "training": {"batch_size": 2, "segmenter_lr": 1e-2},
+        "run": {"threads": 1, "device": "cpu"},
+    }
+    return read_recipe(tables, (), root / "recipe.toml"), split
+
+
+def compare(recipe: Recipe, out: Path, engine: Engine) -> None:
+    """Run all cells; none fails."""
+    cells = cells_of(recipe)
+    ended: list[Progress] = []
+    run(recipe, cells, cells, out, engine, ended.append)
+    assert [each.outcome.exit_code for each in ended] == [0, 0], ended
+
+
+def bits(state: Any) -> Any:
+    """A checkpoint's tensors as bytes."""
+    if isinstance(state, dict):
+        return {name: bits(value) for name, value in state.items()}
+    return state.numpy().tobytes() if isinstance(state, torch.Tensor) else None
+
+
+@pytest.fixture(scope="module")
+def of_one_machine(tmp_path_factory: pytest.TempPathFactory) -> tuple[Recipe, Path]:
+    """The two cells by the engine local."""
+    root = tmp_path_factory.mktemp("local")
+    recipe, _ = comparison(root)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(ROOT))
+        compare(recipe, root / "out", LocalEngine(slots=1))
+    return recipe, root / "out"
+
+
+@slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("how", ["sent", "shared, a node lost"])
+def test_results_are_those_of_one_machine_bit_for_bit(
+    how: str, nodes: Nodes, of_one_machine: tuple[Recipe, Path], tmp_path: Path
+) -> None:
+    recipe, expected = of_one_machine
+    out = tmp_path / "out"
+    engine = RayEngine(shared=how != "sent")
+    if how != "sent":
+        metrics = out / "cells/phantom/unet-width-2-depth-1/seed0/search/search/metrics.jsonl"
+        thread = threading.Thread(target=lambda: (when(metrics), nodes.kill()))
+        thread.start()
+    compare(recipe, out, engine)
+    for cell in cells_of(recipe):
+        one, other = cell.folder(expected), cell.folder(out)
+        for subset in ("val", "test"):
+            name = f"evaluation/{subset}/confusions.json"
+            assert (one / name).read_bytes() == (other / name).read_bytes()
+        weights = [
+            RunFolder(folder).load_checkpoint("segmenter", "segmenter") for folder in (one, other)
+        ]
+        assert bits(weights[0]) == bits(weights[1])
+        texts = [(folder / "settings.toml").read_text() for folder in (one, other)]
+        assert texts[0] == texts[1].replace(str(out), str(expected))
+    genotypes = [
+        (folder / "cells/phantom/unet-width-2-depth-1/seed0/search/genotype.json").read_bytes()
+        for folder in (expected, out)
+    ]
+    assert genotypes[0] == genotypes[1]
+    found = analyse(recipe, "r", out, ""), analyse(recipe, "r", expected, "")
+    assert [cell.score for cell in found[0].cells] == [cell.score for cell in found[1].cells]
 
 
 def test_room_is_that_of_living_nodes() -> None:
