@@ -17,6 +17,7 @@ import heapq
 import math
 import random
 from dataclasses import dataclass, field
+from statistics import fmean
 from typing import Literal, NamedTuple
 
 from nas.engines.schedule import LOSSES, Schedule, Ticket
@@ -59,9 +60,9 @@ class Result(NamedTuple):
 
     makespan: float
     idle: float
-    retries: int
+    retries: float
     repeated: float
-    given_up: int
+    given_up: float
 
 
 @dataclass
@@ -204,7 +205,7 @@ def draw(count: int, mean: float, spread: float, rng: random.Random) -> list[Cel
 
 
 def main() -> None:
-    """Print one line of a table for each number of cells."""
+    """Print one line of a table for each number of cells, means over the repeats."""
     options = _options()
     assumptions = Assumptions(
         options.nodes,
@@ -217,14 +218,24 @@ def main() -> None:
     print("| cells | hours | if never idle | idle | retries | repeated hours | given up |")
     print("|---:|---:|---:|---:|---:|---:|---:|")
     for count in options.cells:
-        cells = draw(count, options.minutes, options.spread, random.Random(options.seed))
+        print(_row(count, assumptions, options))
+
+
+def _row(count: int, assumptions: Assumptions, options: argparse.Namespace) -> str:
+    """Means over repeated simulations, each with durations and failures of its own."""
+    found, ideal = [], []
+    for repeat in range(options.repeats):
+        seed = options.seed + repeat
+        cells = draw(count, options.minutes, options.spread, random.Random(f"{seed} cells"))
         total = sum(cell.minutes + options.start for cell in cells)
-        found = Simulation(assumptions, cells, random.Random(options.seed + 1)).run()
-        ideal = total / min(count, options.nodes * options.slots) / 60
-        print(
-            f"| {count} | {found.makespan / 60:.2f} | {ideal:.2f} | {found.idle:.1%} | "
-            f"{found.retries} | {found.repeated / 60:.2f} | {found.given_up} |"
-        )
+        ideal.append(total / min(count, options.nodes * options.slots))
+        failures = random.Random(f"{seed} failures")
+        found.append(Simulation(assumptions, cells, failures).run())
+    mean = Result(*(fmean(values) for values in zip(*found, strict=True)))
+    return (
+        f"| {count} | {mean.makespan / 60:.2f} | {fmean(ideal) / 60:.2f} | {mean.idle:.1%} | "
+        f"{mean.retries:.1f} | {mean.repeated / 60:.2f} | {mean.given_up:.1f} |"
+    )
 
 
 def _options() -> argparse.Namespace:
@@ -242,6 +253,7 @@ def _options() -> argparse.Namespace:
     add("--repair", type=float, default=10.0, help="minutes until a node is back")
     add("--checkpoint", type=float, default=math.inf, help="minutes between saved states")
     add("--seed", type=int, default=0)
+    add("--repeats", type=int, default=20)
     return parser.parse_args()
 
 
