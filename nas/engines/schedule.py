@@ -49,7 +49,6 @@ class Schedule(Generic[Work]):
     _lost: deque[Ticket[Work]] = field(default_factory=deque)
     _starved: deque[Ticket[Work]] = field(default_factory=deque)
     _running: int = 0
-    _alone: bool = False
 
     def __post_init__(self) -> None:
         self._waiting = iter(self.jobs)
@@ -60,14 +59,13 @@ class Schedule(Generic[Work]):
         Args:
             room: how many may run at the same time.
         """
-        if self._alone or (self._running and self._running >= room):
+        if self._running and self._running >= room:
             return None
         ticket = self._lost.popleft() if self._lost else self._fresh()
         if ticket is None and self._starved and not self._running:
             ticket = self._starved.popleft()
         if ticket is not None:
             self._running += 1
-            self._alone = ticket.starved
         return ticket
 
     def _fresh(self) -> Ticket[Work] | None:
@@ -78,7 +76,6 @@ class Schedule(Generic[Work]):
     def ended(self) -> None:
         """A job has ended."""
         self._running -= 1
-        self._alone = False
 
     def lost(self, ticket: Ticket[Work]) -> bool:
         """A job was lost; whether it is tried again."""
@@ -86,7 +83,7 @@ class Schedule(Generic[Work]):
         ticket.losses += 1
         if ticket.losses > self.losses:
             return False
-        (self._starved if ticket.starved else self._lost).append(ticket)
+        self._lost.append(ticket)
         return True
 
     def ran_out_of_memory(self, ticket: Ticket[Work]) -> bool:

@@ -107,6 +107,7 @@ def test_paths_in_files_move_and_others_stay(tmp_path: Path) -> None:
         "settings.toml": 'genotype = "/home/a/run/genotype.json"\ndata_root = "/home/a/data"\n',
         "cell.json": '{"x": "/home/a/data/deep/er", "y": "/home/a/data.json?width=3"}',
         "others.txt": "/home/a/data2 /x/home/a/data /home/a/run-2 /home/a/run/ data/home/a/data",
+        "inner.csv": "/home/a/data/groups.csv,/home/a/data/images",
         "weights.pt": "/home/a/data",
     }
     for name, text in texts.items():
@@ -116,6 +117,7 @@ def test_paths_in_files_move_and_others_stay(tmp_path: Path) -> None:
         "/home/a/run": "/tmp/n/run/x",
         "/home/a/data": "/tmp/n/0/data",
         "/home/a/data.json": "/tmp/n/1/data.json",
+        "/home/a/data/groups.csv": "/tmp/n/2/groups.csv",
     }
     relocate(tmp_path, places)
     found = {name: (tmp_path / name).read_text() for name in texts}
@@ -123,6 +125,8 @@ def test_paths_in_files_move_and_others_stay(tmp_path: Path) -> None:
         "settings.toml": 'genotype = "/tmp/n/run/x/genotype.json"\ndata_root = "/tmp/n/0/data"\n',
         "cell.json": '{"x": "/tmp/n/0/data/deep/er", "y": "/tmp/n/1/data.json?width=3"}',
         "others.txt": "/home/a/data2 /x/home/a/data /home/a/run-2 /tmp/n/run/x/ data/home/a/data",
+        "inner.csv": "/tmp/n/2/groups.csv,/tmp/n/0/data/images",
+        "inner.csv": "/home/a/data/groups.csv,/home/a/data/images",
         "weights.pt": "/home/a/data",
     }
     relocate(tmp_path, {place: path for path, place in places.items()})
