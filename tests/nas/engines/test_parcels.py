@@ -126,7 +126,6 @@ def test_paths_in_files_move_and_others_stay(tmp_path: Path) -> None:
         "cell.json": '{"x": "/tmp/n/0/data/deep/er", "y": "/tmp/n/1/data.json?width=3"}',
         "others.txt": "/home/a/data2 /x/home/a/data /home/a/run-2 /tmp/n/run/x/ data/home/a/data",
         "inner.csv": "/tmp/n/2/groups.csv,/tmp/n/0/data/images",
-        "inner.csv": "/home/a/data/groups.csv,/home/a/data/images",
         "weights.pt": "/home/a/data",
     }
     relocate(tmp_path, {place: path for path, place in places.items()})
