@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import os
 import random
 import statistics
 import subprocess
@@ -122,6 +123,7 @@ def test_the_command_prints_a_table() -> None:
     command = [sys.executable, str(PATH), "--cells", "1", "8", "--nodes", "2", "--spread", "0"]
     done = subprocess.run(
         [*command, "--slots", "2", "--start", "0", "--repeats", "2"],
+        env={**os.environ, "PYTHONPATH": str(PATH.parents[1])},
         capture_output=True,
         text=True,
         check=True,
