@@ -34,7 +34,7 @@ MORE_MEMORY = {
 }
 """What else a command can do with less memory."""
 
-NO_SETTINGS = ("variants", "grid", "space", "sweep")
+NO_SETTINGS = ("variants", "grid", "ranges", "sweep")
 """Tables of a recipe that say what to do with its settings."""
 
 _MARKERS = (

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import shlex
-import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
@@ -16,8 +13,9 @@ from msgspec import Struct
 
 from nas.cli.common import main as run_command
 from nas.cli.common import parse_options, with_variants
+from nas.cli.stopping import stops_in_order
 from nas.comparison.recipe import Recipe, anchored_out, default_out, read_recipe
-from nas.errors import Interrupted, UsageError
+from nas.errors import UsageError
 from nas.runs import RunFolder, read_toml
 from nas.settings import Count, Rate
 
@@ -152,43 +150,8 @@ def _run(
     done = len(cells) - len(left)
     before = f", {done} of them done before" if done else ""
     print(f"{len(cells)} cells{before}; {engine.slots} at a time, in {out}", flush=True)
-    with stops_in_order(out):
+    with stops_in_order(COMMAND, out):
         run(recipe, cells, left, out, engine, _say)
-
-
-@contextmanager
-def stops_in_order(out: Path) -> Iterator[None]:
-    """Turn Ctrl-C and SIGTERM into a sentence, after what runs has been stopped.
-
-    Raises:
-        Interrupted: one of them came.
-    """
-
-    def leave(number: int, frame: FrameType | None) -> None:
-        signal.signal(number, signal.default_int_handler)
-        print("Stopping the cells that run; once more stops at once.", file=sys.stderr, flush=True)
-        raise _Stopped(number)
-
-    previous = {each: signal.signal(each, leave) for each in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    except (_Stopped, KeyboardInterrupt) as error:
-        number = error.number if isinstance(error, _Stopped) else signal.SIGINT
-        again = shlex.join([COMMAND, *sys.argv[1:]])
-        raise Interrupted(
-            f"Stopped; what is done is kept in {out}. Go on with: {again}", number
-        ) from None
-    finally:
-        for each, handler in previous.items():
-            signal.signal(each, handler)
-
-
-class _Stopped(BaseException):
-    """Raised by the first signal."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
 
 
 def _say(progress: Progress) -> None:

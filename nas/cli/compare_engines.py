@@ -38,19 +38,26 @@ def make_engine(options: Options, recipe: Recipe, jobs: int, out: Path) -> Engin
         return _ray(options, recipe)
     if options.engine == "slurm":
         return _slurm(options, recipe, out)
-    return _local(options, recipe, jobs)
+    return local_engine(recipe.run.device, recipe.run.threads, jobs, options.jobs)
 
 
-def _local(options: Options, recipe: Recipe, jobs: int) -> Engine:
-    """As many processes as fit on this machine."""
+def local_engine(device: str, threads: int, jobs: int, at_once: int) -> Engine:
+    """As many processes as fit on this machine.
+
+    Args:
+        device: on which they compute, as in `nas.settings.RunSettings`.
+        threads: of each; 0 divides the cores.
+        jobs: in all.
+        at_once: at the same time, at most; 0 for as many as fit.
+    """
     import torch
 
     from nas.engines.local import LocalEngine, cores, share
 
-    on_devices = recipe.run.device in ("auto", "cuda") and torch.cuda.is_available()
+    on_devices = device in ("auto", "cuda") and torch.cuda.is_available()
     devices = visible_devices(torch.cuda.device_count()) if on_devices else ()
-    slots, threads = share(jobs, options.jobs, recipe.run.threads, cores(), devices)
-    return LocalEngine(slots, threads, devices)
+    slots, shared = share(jobs, at_once, threads, cores(), devices)
+    return LocalEngine(slots, shared, devices)
 
 
 def visible_devices(count: int) -> tuple[str, ...]:

@@ -51,15 +51,15 @@ Dimension: TypeAlias = Choices | Range
 
 
 def read_dimensions(tables: Mapping[str, Any], path: Path) -> dict[str, Dimension]:
-    """Those of a recipe: lists of its [grid], lists or ranges of its [space].
+    """Those of a recipe: lists of its [grid], lists or ranges of its [ranges].
 
     Raises:
         UsageError: there is none, or one is neither a list of values nor a range.
     """
-    found = {**_table(tables, "grid", path), **_table(tables, "space", path)}
+    found = {**_table(tables, "grid", path), **_table(tables, "ranges", path)}
     if not found:
         raise UsageError(
-            f"{path} varies nothing: name settings in a table [grid] or [space], such as "
+            f"{path} varies nothing: name settings in a table [grid] or [ranges], such as "
             '"training.segmenter_lr" = [1e-4, 1e-3].'
         )
     return {key: _dimension(key, value, path) for key, value in found.items()}

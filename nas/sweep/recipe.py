@@ -55,7 +55,7 @@ def read_recipe(path: Path, variants: Sequence[str], given: Mapping[str, Any]) -
     tables = read_toml(path)
     table = to_settings({**tables.get("sweep", {}), **given}, SweepTable, path)
     dimensions = read_dimensions(tables, path)
-    method = table.method or ("tpe" if "space" in tables else "grid")
+    method = table.method or ("tpe" if "ranges" in tables else "grid")
     count = table.trials
     if method == "grid":
         size = sum(1 for _ in points(dimensions))

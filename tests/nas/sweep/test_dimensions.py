@@ -26,7 +26,7 @@ RECIPE = Path("recipe.toml")
 def test_lists_are_choices_and_tables_ranges() -> None:
     tables = {
         "grid": {"loss.triplets": [5, 50]},
-        "space": {"training.segmenter_lr": {"low": 1e-5, "high": 1e-2, "log": True}},
+        "ranges": {"training.segmenter_lr": {"low": 1e-5, "high": 1e-2, "log": True}},
     }
     assert read_dimensions(tables, RECIPE) == {
         "loss.triplets": Choices((5, 50)),
@@ -50,7 +50,7 @@ def test_lists_are_choices_and_tables_ranges() -> None:
 )
 def test_what_is_no_dimension_is_refused(space: dict[str, Any], why: str) -> None:
     with pytest.raises(UsageError, match=why):
-        read_dimensions({"space": space}, RECIPE)
+        read_dimensions({"ranges": space}, RECIPE)
 
 
 def test_a_table_must_be_one() -> None:
