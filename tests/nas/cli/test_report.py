@@ -70,7 +70,7 @@ def test_an_evaluated_run(command: Command, evaluated: Path) -> None:
     assert 'class="missing"' not in page
 
 
-def test_the_picture_shows_where_the_prediction_is_wrong(command: Command, evaluated: Path) -> None:
+def test_predictions_are_those_that_were_scored(command: Command, evaluated: Path) -> None:
     from nas.report.cases import look, open_bench
     from nas.report.gather import open_run
 
