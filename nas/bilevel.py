@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from nas.gradients import Gradient, add, alone, filled, norm, plus, scale
+from nas.gradients import Gradient, add, alone, filled, laid_out_like, norm, plus, scale
 from nas.products import Product, finite_difference
 from nas.terms import ByTerms, gradient_by_terms, slopes_by_terms, terms_of
 from nas.traceless import Noise, frozen, moved, same_noise, without_trace
@@ -361,6 +361,6 @@ class _Stage(Generic[Batch]):
 
 def _step(optimizer: Optimizer, parameters: Sequence[nn.Parameter], slopes: Gradient) -> None:
     for parameter, slope in zip(parameters, slopes, strict=True):
-        parameter.grad = slope
+        parameter.grad = laid_out_like(parameter, slope)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)

@@ -37,6 +37,13 @@ def filled(slopes: Sequence[Tensor | None], inputs: Sequence[Tensor]) -> Gradien
     ]
 
 
+def laid_out_like(tensor: Tensor, slope: Tensor) -> Tensor:
+    """The slope in the memory layout of its tensor, which fused optimisers take for granted."""
+    if slope.stride() == tensor.stride():
+        return slope
+    return torch.empty_like(tensor).copy_(slope)
+
+
 def alone(gradient: Gradient) -> Gradient:
     """The sum over one process: the gradient."""
     return gradient

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 import search_spaces
 from nas.bilevel import Bilevel, Group, Player
 from nas.data.batches import Batch, Samples
-from nas.devices import autocast, joined, seeded
+from nas.devices import autocast, joined, placed, seeded
 from nas.games.adversarial import AdversarialSegmentation
 from nas.games.segmentation import Segmentation
 from nas.games.table import new_game
@@ -101,7 +101,7 @@ def new_phase(
     for network in (segmenter, *supernets.values()):
         take_batch_statistics(network, settings.run)
     game = new_game(
-        standardised(segmenter, settings.data, samples).to(device),
+        placed(standardised(segmenter, settings.data, samples), device),
         supernets.get("discriminator"),
         classes,
         sees_image(settings.space),

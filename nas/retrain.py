@@ -15,7 +15,15 @@ from nas.captured import check_capture, updates_of
 from nas.criteria import pretraining_criterion, wants_triplets
 from nas.data.batches import Batch, Samples
 from nas.deviations import label_run
-from nas.devices import autocast, joined, resolve_device, seed_noise, seeded, set_threads
+from nas.devices import (
+    autocast,
+    joined,
+    placed,
+    resolve_device,
+    seed_noise,
+    seeded,
+    set_threads,
+)
 from nas.errors import UsageError
 from nas.fingerprints import state_hash
 from nas.games.adversarial import AdversarialSegmentation, Pressure
@@ -425,7 +433,7 @@ def _new_game(
     channels, classes = data.reader.channels, len(data.classes)
     segmenter = new_segmenter(settings.backbone, channels, classes, settings.run.seed)
     take_batch_statistics(segmenter, settings.run)
-    segmenter = standardised(segmenter, settings.data, samples).to(device)
+    segmenter = placed(standardised(segmenter, settings.data, samples), device)
     discriminator = None
     if adversary is not None:
         with seeded(settings.run.seed, "discriminator"):

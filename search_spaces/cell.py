@@ -163,7 +163,9 @@ class CellStack(nn.Module):
 
     def _run(self, cell: nn.Module, *inputs: Tensor) -> Tensor:
         if self.recompute and torch.is_grad_enabled():
-            output: Tensor = checkpoint(cell, *inputs, use_reentrant=False)
+            output: Tensor = checkpoint(
+                cell, *inputs, use_reentrant=False, preserve_rng_state=False
+            )
             return output
         return cell(*inputs)
 

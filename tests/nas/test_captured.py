@@ -324,3 +324,26 @@ def test_a_captured_search_takes_the_steps_of_a_search(
         assert torch.equal(value, expected[name]), name
     # weights alone before the game, alpha and weights within it, each for both sizes of batches
     assert len(recordings.taken) == 2 + 2 * 2
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_a_capturable_optimizer_takes_the_steps_of_the_usual_one(optimizer: str) -> None:
+    """Along gradients that lie otherwise in memory than their weights, which it would misread."""
+    slopes = [torch.rand(6, 4).t(), torch.rand(4, 3, 3, 3).to(memory_format=torch.channels_last)]
+    found = []
+    for capturable in (True, False):
+        torch.manual_seed(2)
+        weights = [nn.Parameter(torch.rand(4, 6)), nn.Parameter(torch.rand(4, 3, 3, 3))]
+
+        def loss(batch: Tensor, weights: list[nn.Parameter] = weights) -> Tensor:
+            parts = zip(weights, slopes, strict=True)
+            return batch * torch.stack([(weight * slope).sum() for weight, slope in parts]).sum()
+
+        training = TrainingSettings(optimizer=optimizer)  # type: ignore[arg-type]
+        own = weight_optimizer(training, weights, 0.1, capturable)
+        engine = Bilevel([Player("one", weights, loss, own, UnrolledStep(0.0))], [])
+        for factor in (1.0, 3.0, -2.0):
+            engine.update_weights(torch.tensor(factor))
+        found.append(weights)
+    for one, other in zip(*found, strict=True):
+        assert torch.allclose(one, other, atol=1e-5)

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from unittest.mock import patch
+
 import pytest
 import torch
+from torch import nn
 
 from nas.devices import (
     autocast,
     derived_seed,
+    layout_of,
+    placed,
     resolve_device,
     seed_noise,
     seeded,
     set_threads,
-    take_kernels,
     without_tf32,
 )
 from nas.errors import UsageError
+from nas.kernels import take_kernels
+from nas.segmenters.unet import UNet
 from search_spaces import kernel_choice
 
 CPU = torch.device("cpu")
@@ -126,3 +132,25 @@ def test_kernels_that_cannot_be_compiled_are_a_usage_error(monkeypatch: pytest.M
     take_kernels("auto")
     with pytest.raises(UsageError, match=r"numba is not installed: install .*\[fast\]"):
         take_kernels("compiled")
+
+
+def placed_in(layout: torch.memory_format, network: nn.Module) -> nn.Module:
+    with patch("nas.devices.layout_of", return_value=layout):
+        return placed(network, CPU)
+
+
+def test_the_layout_of_cuda_changes_no_number() -> None:
+    """Logits and gradients of a segmenter in either layout, in float64."""
+    assert layout_of(CPU) is torch.contiguous_format
+    layouts = layout_of(CPU), layout_of(torch.device("cuda"))
+    images = torch.rand(2, 1, 16, 16, dtype=torch.float64)
+    found = []
+    for layout in layouts:
+        torch.manual_seed(1)
+        network = UNet(1, 3, width=4, depth=2, normalisation="batch").double()
+        weights = list(placed_in(layout, network).parameters())
+        logits = network(images)
+        found.append([logits, *torch.autograd.grad(logits.square().mean(), weights)])
+        assert logits.is_contiguous(memory_format=layout)
+    for one, other in zip(*found, strict=True):
+        assert torch.allclose(one, other, rtol=1e-10, atol=1e-14)
