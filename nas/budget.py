@@ -16,8 +16,7 @@ BYTES = {"MB": 1e6, "GB": 1e9}
 UNITS = {unit.lower(): factor for unit, factor in {**SECONDS, **BYTES}.items()}
 
 TIME_MARGIN, MEMORY_MARGIN = 0.05, 0.1
-"""A run fits if it does with so much more than was measured. The peak of a process on a CPU was
-seen 8 % above that of its probe."""
+"""A run fits if it does with so much more than was measured."""
 
 PROBED_SHARE = 0.1
 """Share of a time budget that the probe may take."""

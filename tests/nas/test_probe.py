@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -18,6 +19,7 @@ from nas.budget import Measured, Unmeasured
 from nas.errors import DataError, RunError
 from nas.probe import probe
 from nas.probe_messages import Answer, Refusal, Request, decoded, encoded
+from nas.runs import RunFolder
 from nas.settings import (
     ArchitectureSettings,
     CellSettings,
@@ -76,7 +78,7 @@ def test_every_part_of_the_search_is_measured_and_nothing_is_left(
     assert found.seconds.keys() == set().union(*table.contents())
     assert all(seconds > 0 for seconds in found.seconds.values())
     assert found.start_seconds + 2 * sum(found.seconds.values()) < spent
-    assert 50e6 < found.base_bytes <= found.peak_bytes < 4e9
+    assert 150e6 < found.base_bytes <= found.peak_bytes < 4e9
     assert sorted(tmp_path.rglob("*")) == before
     assert torch.equal(torch.get_rng_state(), noise)
 
@@ -103,6 +105,38 @@ def test_the_steps_are_computed_by_the_kernels_that_are_asked_for(
     )
     with pytest.raises(pytest.fail.Exception, match=r"\[3, 'torch'\]"):
         rehearsal.measure(request)
+
+
+def test_what_many_epochs_take_is_added_and_steps_are_medians(
+    settings: SearchSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Steps of 9 s to warm up, then of 1, 3.5 and 2 s, which is enough; ends of no time."""
+    from nas import rehearsal
+
+    folder = RunFolder(tmp_path / "run")
+    folder.begin("search", settings)
+    now, lengths = [100.0], iter([9.0, 1.0, 3.5, 2.0])
+
+    def step(epoch: int, step: int) -> None:
+        now[0] += next(lengths)
+
+    stage = SimpleNamespace(step=step, folder=folder)
+    table = Timetable(epochs=1, phases=1, steps=1, warmup=0, diagnose_every=0)
+    fakes = {
+        "_begun": lambda request: (stage, table),
+        "_end": lambda stage, epoch, tracker: None,
+        "_end_run": lambda stage: None,
+        "present_bytes": lambda device: 3e8,
+        "peak_bytes": lambda device: 5e8,
+        "take_kernels": lambda kernels: None,
+    }
+    for name, fake in fakes.items():
+        monkeypatch.setattr(rehearsal, name, fake)
+    monkeypatch.setattr(rehearsal.time, "time", lambda: now[0])
+    found = rehearsal.measure(Request(settings, 2, folder.path, 98.0, 900.0, 900.0))
+    assert (found.start_seconds, found.seconds["step"]) == (2.0, 2.0)
+    assert found.seconds["end of the run"] == 0.0
+    assert (found.base_bytes, found.peak_bytes) == (4e8, 6e8)
 
 
 def test_damaged_data_is_refused_as_by_a_search(settings: SearchSettings) -> None:
