@@ -14,6 +14,7 @@ import os
 import sys
 import uuid
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,17 @@ def _on_devices(devices: int, gpus: float) -> int:
     return math.floor(devices / gpus)
 
 
+@contextmanager
+def handlers_heard() -> Iterator[None]:
+    """Raise what a signal's handler raises during a call of Ray, which wraps it in SystemError."""
+    try:
+        yield
+    except SystemError as error:
+        if error.__cause__ is None:
+            raise
+        raise error.__cause__ from None
+
+
 @dataclass
 class _Remote:
     """A job on its way or running."""
@@ -165,15 +177,16 @@ class RayEngine:
     def run(self, jobs: Iterable[Job]) -> Generator[Outcome]:
         """See `nas.engines.Engine.run`."""
         schedule = Schedule(jobs, self.losses)
-        try:
-            while True:
-                while (ticket := schedule.start(self.slots)) is not None:
-                    self._start(ticket)
-                if not self._running:
-                    return
-                yield from self._ended(schedule)
-        finally:
-            self._stop()
+        with handlers_heard():
+            try:
+                while True:
+                    while (ticket := schedule.start(self.slots)) is not None:
+                        self._start(ticket)
+                    if not self._running:
+                        return
+                    yield from self._ended(schedule)
+            finally:
+                self._stop()
 
     def _start(self, ticket: Ticket[Job]) -> None:
         import ray

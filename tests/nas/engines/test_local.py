@@ -58,6 +58,13 @@ def test_the_reason_is_of_this_try_alone(tmp_path: Path) -> None:
     assert reason(2, log, start) == "Of now."
 
 
+def test_what_was_printed_before_is_no_reason(tmp_path: Path) -> None:
+    (tmp_path / "j").mkdir()
+    (tmp_path / "j/log.txt").write_text("nas-search: Of before.\n")
+    (outcome,) = LocalEngine(slots=1, poll=FAST).run([job(tmp_path, "j", "sys.exit(3)")])
+    assert "printed nothing" in str(outcome.reason)
+
+
 @pytest.mark.parametrize(
     "failing", ["os.kill(os.getpid(), 9)", "sys.exit('nas-retrain: Out of memory: lower it.')"]
 )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -149,7 +151,11 @@ def when(path: Path) -> None:
 
 
 def by_name(outcomes: Iterator[Outcome]) -> dict[str, Outcome]:
-    return {each.job.name: each for each in outcomes}
+    """Each job has one outcome."""
+    listed = list(outcomes)
+    found = {each.job.name: each for each in listed}
+    assert len(found) == len(listed)
+    return found
 
 
 @slow
@@ -270,6 +276,31 @@ def test_closing_has_jobs_save_and_their_folders_come_home(
     assert not (tmp_path / "long2/saved").exists()
     (outcome,) = RayEngine().run([job(tmp_path, "after", "")])
     assert outcome.succeeded
+
+
+class Asked(BaseException):
+    """Raised by a signal's handler, as nas-compare does."""
+
+
+@slow
+def test_what_a_handler_raises_stops_the_jobs_and_is_heard(nodes: Nodes, tmp_path: Path) -> None:
+    def leave(*_: object) -> None:
+        raise Asked
+
+    def ask() -> None:
+        when(tmp_path / "j/step1")
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    before = signal.signal(signal.SIGUSR1, leave)
+    try:
+        threading.Thread(target=ask).start()
+        with pytest.raises(Asked):
+            list(RayEngine(shared=True).run([steps(tmp_path, "j", 600)]))
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    count = len(list((tmp_path / "j").iterdir()))
+    time.sleep(0.5)
+    assert len(list((tmp_path / "j").iterdir())) == count < 600
 
 
 @slow

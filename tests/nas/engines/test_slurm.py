@@ -86,7 +86,9 @@ def test_outcomes_are_those_of_one_machine(
         job(tmp_path, "sentence", "print('x'); sys.exit('nas-retrain: It is so.')"),
         job(tmp_path, "good", "print(os.environ['OMP_NUM_THREADS'])"),
     ]
-    found = {each.job.name: each for each in engine(threads=3).run(jobs)}
+    outcomes = list(engine(threads=3).run(jobs))
+    assert len(outcomes) == 3
+    found = {each.job.name: each for each in outcomes}
     assert found["good"].succeeded
     assert found["good"].job == jobs[2]
     assert (tmp_path / "good/log.txt").read_text() == "3\n"
@@ -99,7 +101,9 @@ def test_a_lost_node_is_made_good(engine: Callable[..., SlurmEngine], tmp_path: 
     """The process in which a job was started is killed without a word, once and for ever."""
     once = f"{NOTE}if len(open(sys.argv[1] + '/starts').read()) < 2:\n    os.kill(parent, 9)"
     jobs = [job(tmp_path, "once", once), job(tmp_path, "always", f"{NOTE}os.kill(parent, 9)")]
-    found = {each.job.name: each for each in engine(losses=2).run(jobs)}
+    outcomes = list(engine(losses=2).run(jobs))
+    assert len(outcomes) == 2
+    found = {each.job.name: each for each in outcomes}
     assert (found["once"].succeeded, found["once"].retried) == (True, True)
     assert (found["always"].exit_code, found["always"].retried) == (LOST, True)
     assert "lost 3 times" in str(found["always"].reason)

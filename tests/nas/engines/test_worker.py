@@ -67,7 +67,7 @@ def test_a_job_that_was_stopped_before_does_not_begin(tmp_path: Path) -> None:
     worker = Worker(poll=FAST)
     worker.stop()
     assert worker.run(job(tmp_path, SAVING)).exit_code == -15
-    assert not (tmp_path / "j/ready").exists()
+    assert not (tmp_path / "j/log.txt").exists()
 
 
 def test_a_job_that_does_not_save_in_time_is_killed(tmp_path: Path) -> None:
