@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nas.errors import UsageError
@@ -107,13 +107,15 @@ def test_what_a_point_builds_on_must_be_there(key: str) -> None:
 
 def test_names_are_read_easily() -> None:
     assert point_name({}) == "base"
+    assert len(point_name({"a.b": "x" * 200})) == LONGEST_NAME + 9
     assert point_name({"backbone?blocks": 3, "loss.loss": "dice"}) == "blocks-3_loss-dice"
 
 
-numbers = st.one_of(st.integers(-9, 9), st.floats(1e-6, 1e6), st.text("ab/c", max_size=60))
+numbers = st.one_of(st.integers(-9, 9), st.floats(1e-6, 1e6), st.text("ab/c", max_size=9))
 some_points = st.dictionaries(st.sampled_from(["a.b", "n?w", "a.b / a.c"]), numbers, min_size=1)
 
 
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(first=some_points, second=some_points)
 def test_names_of_different_points_differ(first: dict[str, Any], second: dict[str, Any]) -> None:
     names = point_name(first), point_name(second)
