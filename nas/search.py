@@ -10,7 +10,9 @@ from torch import Tensor
 
 from nas.additions import Curriculum, curriculum_begins
 from nas.bilevel import Group, Hypergradient
-from nas.budget import limits_of
+from nas.budget.limits import limits_of
+from nas.budget.pick_record import tell_delay, write_record
+from nas.budget.settling import settle
 from nas.captured import check_capture, updates_of
 from nas.criteria import wants_triplets
 from nas.data.batches import Batch
@@ -28,7 +30,6 @@ from nas.illustration import Pace, draw_architecture_over_epochs, draw_curves, d
 from nas.kernels import take_kernels
 from nas.networks import PATCH_NETWORKS
 from nas.phases import new_phase, plan
-from nas.pick_record import tell_delay, write_record
 from nas.preparation import (
     Data,
     check_unlabelled,
@@ -45,7 +46,6 @@ from nas.relations import Moment, Relations, plays_with_unlabelled
 from nas.runs import RunFolder, now, unwritable, versions, without_none
 from nas.scoring import validate
 from nas.settings import ArchitectureSettings, SearchSettings
-from nas.settling import settle
 from nas.supernets import (
     SEARCHED_SEGMENTER,
     check_spaces,

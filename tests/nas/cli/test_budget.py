@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import torch
 
-from nas import pick
-from nas.budget import Measured, Unmeasured
+from nas.budget import pick
+from nas.budget.limits import Measured, Unmeasured
+from nas.budget.timetable import ENDS
 from nas.runs import RunFolder
 from nas.settings import SearchSettings
-from nas.timetable import ENDS
 
 Command = Callable[..., Any]
 GB = 1e9
@@ -146,7 +146,7 @@ def test_a_run_that_is_slower_than_probed_says_so_and_goes_on(
     asked: list[SearchSettings],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("nas.pick_record.LATE", 1e-9)
+    monkeypatch.setattr("nas.budget.pick_record.LATE", 1e-9)
     result = command("search", *search_options, "--run-dir", "run", "--budget", "10min")
     assert result.code == 0, result
     assert result.out.count("The run will take about") == 1

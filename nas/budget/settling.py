@@ -6,10 +6,10 @@ from collections.abc import Callable, Collection
 
 import msgspec
 
-from nas.advice import nothing_fits
+from nas.budget.advice import nothing_fits
+from nas.budget.pick import pick
+from nas.budget.pick_record import PickRecord, read_record, record_of
 from nas.errors import RunError, UsageError
-from nas.pick import pick
-from nas.pick_record import PickRecord, read_record, record_of
 from nas.runs import RunFolder
 from nas.settings import BudgetSettings, SearchSettings
 

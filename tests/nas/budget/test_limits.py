@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nas.budget import (
+from nas.budget.limits import (
     Limits,
     Measured,
     Unmeasured,

@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 import torch
 
-from nas.budget import (
+from nas.budget.ladder import BF16, DISCRIMINATOR, Candidate, candidates
+from nas.budget.limits import (
     Limits,
     Measured,
     Unmeasured,
@@ -21,12 +22,11 @@ from nas.budget import (
     limits_of,
     worst,
 )
+from nas.budget.probe import probe
+from nas.budget.timetable import Timetable, steps_of
 from nas.devices import resolve_device
-from nas.ladder import BF16, DISCRIMINATOR, Candidate, candidates
-from nas.probe import probe
 from nas.ranks import agreed, gathered
 from nas.settings import BudgetSettings, SearchSettings
-from nas.timetable import Timetable, steps_of
 from nas.tracking import duration
 
 YOURS = "your settings"

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
+from nas.budget.timetable import END, END_WITH_PICTURES, LAST, Timetable, steps_of
 from nas.illustration import is_drawn
 from nas.settings import (
     ArchitectureSettings,
@@ -18,7 +19,6 @@ from nas.settings import (
     TrainingSettings,
 )
 from nas.supernets import SEARCHED_SEGMENTER
-from nas.timetable import END, END_WITH_PICTURES, LAST, Timetable, steps_of
 
 TABLES = st.builds(
     Timetable,

@@ -9,7 +9,7 @@ import pytest
 
 PROGRAM = """
 import torch
-from nas.memory import peak_bytes, present_bytes
+from nas.budget.memory import peak_bytes, present_bytes
 cpu = torch.device("cpu")
 before, first = present_bytes(cpu), peak_bytes(cpu)
 taken = torch.ones(100_000_000 // 4)

@@ -12,9 +12,9 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from nas.budget import Unmeasured, epoch_seconds
+from nas.budget.limits import Unmeasured, epoch_seconds
+from nas.budget.pick import Tried, as_options, gigabytes
 from nas.errors import RunError
-from nas.pick import Tried, as_options, gigabytes
 from nas.runs import RunFolder, atomic_write
 from nas.tracking import Tracker, duration
 

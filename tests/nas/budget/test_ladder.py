@@ -11,7 +11,7 @@ from hypothesis import given as generated
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from nas.ladder import BF16, DISCRIMINATOR, LADDER, Candidate, candidates, with_values
+from nas.budget.ladder import BF16, DISCRIMINATOR, LADDER, Candidate, candidates, with_values
 from nas.search import check_settings
 from nas.settings import (
     ArchitectureSettings,

@@ -8,11 +8,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from nas.budget import Limits, Measured, Unmeasured
-from nas.errors import RunError
-from nas.ladder import Candidate
-from nas.pick import Tried
-from nas.pick_record import (
+from nas.budget.ladder import Candidate
+from nas.budget.limits import Limits, Measured, Unmeasured
+from nas.budget.pick import Tried
+from nas.budget.pick_record import (
     PickRecord,
     projected_end,
     read_record,
@@ -20,6 +19,7 @@ from nas.pick_record import (
     tell_delay,
     write_record,
 )
+from nas.errors import RunError
 from nas.runs import RunFolder, WatchedFolder
 from nas.settings import ArchitectureSettings, SearchSettings, TrainingSettings
 from nas.tracking import Tracker

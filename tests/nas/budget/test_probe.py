@@ -14,11 +14,12 @@ import pytest
 import torch
 from PIL import Image
 
-from nas import probe as probes
-from nas.budget import Measured, Unmeasured
+from nas.budget import probe as probes
+from nas.budget.limits import Measured, Unmeasured
+from nas.budget.probe import probe
+from nas.budget.probe_messages import Answer, Refusal, Request, decoded, encoded
+from nas.budget.timetable import Timetable
 from nas.errors import DataError, RunError
-from nas.probe import probe
-from nas.probe_messages import Answer, Refusal, Request, decoded, encoded
 from nas.runs import RunFolder
 from nas.settings import (
     ArchitectureSettings,
@@ -28,7 +29,6 @@ from nas.settings import (
     SearchSettings,
     TrainingSettings,
 )
-from nas.timetable import Timetable
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_the_steps_are_computed_by_the_kernels_that_are_asked_for(
     settings: SearchSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And by so many threads, before anything is begun."""
-    from nas import rehearsal
+    from nas.budget import rehearsal
 
     taken: list[object] = []
     monkeypatch.setattr(rehearsal, "set_threads", taken.append)
@@ -111,7 +111,7 @@ def test_what_many_epochs_take_is_added_and_steps_are_medians(
     settings: SearchSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Steps of 9 s to warm up, then of 1, 3.5 and 2 s, which is enough; ends of no time."""
-    from nas import rehearsal
+    from nas.budget import rehearsal
 
     folder = RunFolder(tmp_path / "run")
     folder.begin("search", settings)

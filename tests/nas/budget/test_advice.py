@@ -9,10 +9,10 @@ from hypothesis import assume, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from nas.advice import largest_size, most_epochs, nothing_fits
-from nas.budget import Limits, Measured, Unmeasured
-from nas.ladder import Candidate
-from nas.pick import Tried
+from nas.budget.advice import largest_size, most_epochs, nothing_fits
+from nas.budget.ladder import Candidate
+from nas.budget.limits import Limits, Measured, Unmeasured
+from nas.budget.pick import Tried
 from nas.settings import ArchitectureSettings, DataSettings, SearchSettings, TrainingSettings
 
 GB = 1e9

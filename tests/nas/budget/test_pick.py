@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from nas.budget import Limits, Measured, Unmeasured
-from nas.ladder import Candidate
-from nas.pick import Tried, as_options, climb
+from nas.budget.ladder import Candidate
+from nas.budget.limits import Limits, Measured, Unmeasured
+from nas.budget.pick import Tried, as_options, climb
 from nas.settings import ArchitectureSettings, SearchSettings, TrainingSettings
 
 EPOCHS = 3

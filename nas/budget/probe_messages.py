@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from nas.budget import Measured, Unmeasured
+from nas.budget.limits import Measured, Unmeasured
 from nas.settings import SearchSettings
 
 

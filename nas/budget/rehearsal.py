@@ -20,18 +20,18 @@ from typing import Any
 import msgspec
 import torch
 
-from nas.budget import Measured, Unmeasured
+from nas.budget.limits import Measured, Unmeasured
+from nas.budget.memory import peak_bytes, present_bytes
+from nas.budget.probe_messages import Answer, Refusal, Request, decoded
+from nas.budget.timetable import LAST, Timetable, is_rare
 from nas.data.batches import Shuffled
 from nas.devices import resolve_device, set_threads
 from nas.errors import UserError, is_out_of_memory
 from nas.illustration import draw_architecture_over_epochs, draw_curves
 from nas.kernels import take_kernels
-from nas.memory import peak_bytes, present_bytes
 from nas.preparation import open_data
-from nas.probe_messages import Answer, Refusal, Request, decoded
 from nas.runs import RunFolder
 from nas.search import SearchStage
-from nas.timetable import LAST, Timetable, is_rare
 from nas.tracking import Tracker
 
 LEAST, MOST = 2, 15

@@ -6,9 +6,9 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
-from nas.budget import MEMORY_MARGIN, TIME_MARGIN, fits_time
+from nas.budget.limits import MEMORY_MARGIN, TIME_MARGIN, fits_time
+from nas.budget.pick import Tried, gigabytes
 from nas.data.sizes import SMALLEST, parse_size
-from nas.pick import Tried, gigabytes
 from nas.tracking import duration
 
 GRID = 8

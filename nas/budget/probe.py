@@ -15,13 +15,13 @@ from pathlib import Path
 import msgspec
 
 from nas import errors, ranks
-from nas.budget import Measured, Unmeasured
+from nas.budget.limits import Measured, Unmeasured
+from nas.budget.probe_messages import Answer, Refusal, Request, encoded
 from nas.devices import resolve_device
 from nas.errors import RunError
-from nas.probe_messages import Answer, Refusal, Request, encoded
 from nas.settings import SearchSettings
 
-PROGRAM = "from nas.rehearsal import answer; answer()"
+PROGRAM = "from nas.budget.rehearsal import answer; answer()"
 
 KILLED = -9
 """What a process returns that the system has ended, for want of memory."""
