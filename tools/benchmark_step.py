@@ -10,7 +10,9 @@ the engine's. Times are those of the process on a CPU and of the clock on a GPU.
 
 What a step is made of, and the peak of its memory, are taken from one step in a fresh process for
 each side, whose optimisers already hold their moments: what the networks and the step add to the
-process with its libraries on a CPU, what torch has allocated on a GPU. A pass forward is one of the
+process with its libraries on a CPU, what torch has allocated on a GPU; and, whatever the machine,
+what tensors hold, from which the rest of a process differs by its allocator and by what single
+operations need. A pass forward is one of the
 whole network, a pass backward one that a gradient comes back through. Launches are operations that
 a GPU is given a kernel for. The shares are of the machine's own matrix product and copy.
 
@@ -36,6 +38,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from live_memory import LiveMemory
 from machine_rates import Rates, Work, machine_rates, seconds
 from plain_cell import PlainSupernet
 from plain_step import PlainSearch, alphas, weights_of
@@ -59,12 +62,24 @@ RATE, ARCHITECTURE_RATE, PRESSURE = 1e-4, 1e-4, 0.01
 SIDES = ("plain", "engine", "captured")
 ORDERS = ("first", "second")
 PLACES = ("px", "backbone", "batch", "order", "channels", "layout")
-FIGURES = ("s", "MB", "S", "D", "operations", "launches", "product share", "copy share")
+FIGURES = (
+    "s",
+    "MB",
+    "tensor MB",
+    "S",
+    "D",
+    "operations",
+    "launches",
+    "product share",
+    "copy share",
+)
 
 
 def columns(sides: Sequence[str]) -> list[str]:
     """Those of the table: where a row stands, what the sides need, and how they compare."""
-    compared = ["ratio", "memory ratio"] if {"plain", "engine"} <= set(sides) else []
+    compared = (
+        ["ratio", "memory ratio", "tensor ratio"] if {"plain", "engine"} <= set(sides) else []
+    )
     own = [f"{side} {figure}" for figure in FIGURES for side in sides]
     return [*PLACES, *compared, *own]
 
@@ -101,6 +116,14 @@ class Taker:
     game: TruthAgainstPrediction
     optimizers: Sequence[Optimizer]
     step: Step
+
+    def bytes(self) -> int:
+        """Of its networks and of what its optimisers remember."""
+        networks = (self.game.segmenter, self.game.discriminator)
+        tensors = [each for network in networks for each in network.state_dict().values()]
+        for optimizer in self.optimizers:
+            tensors += [each for state in optimizer.state.values() for each in state.values()]
+        return sum(each.numel() * each.element_size() for each in tensors)
 
     def remember(self) -> None:
         """Let the optimisers have their moments, by a step along zeros; nothing else changes."""
@@ -220,6 +243,7 @@ def measure_step(cell: Cell, side: str, device: torch.device) -> dict[str, Any]:
         counted_passes(taker.game.segmenter) as segmenter,
         counted_passes(taker.game.discriminator) as discriminator,
         Launches() as launched,
+        LiveMemory() as live,
         Work() as work,
     ):
         taker.step()
@@ -231,6 +255,7 @@ def measure_step(cell: Cell, side: str, device: torch.device) -> dict[str, Any]:
         "MB": torch.cuda.max_memory_allocated(device) / 2**20
         if cuda
         else _status("VmHWM") - before,
+        "tensor MB": (live.peak + taker.bytes()) / 2**20,
         "S": "/".join(map(str, segmenter)),
         "D": "/".join(map(str, discriminator)),
         "operations": work.operations.total() + graphs,
@@ -340,7 +365,8 @@ def row(cell: Cell, figures: Mapping[str, Mapping[str, Any]], rates: Rates) -> d
         told |= {f"{side} {name}": str(own[name]) for name in ("S", "D", "operations", "launches")}
         told |= {
             f"{side} s": f"{own['s']:.3g}",
-            f"{side} MB": f"{own['MB']:.0f}",
+            f"{side} MB": f"{own['MB']:.4g}",
+            f"{side} tensor MB": f"{own['tensor MB']:.4g}",
             f"{side} product share": f"{own['flops'] / own['s'] / rates.flops:.0%}",
             f"{side} copy share": f"{own['bytes'] / own['s'] / rates.bytes:.0%}",
         }
@@ -348,6 +374,7 @@ def row(cell: Cell, figures: Mapping[str, Mapping[str, Any]], rates: Rates) -> d
         plain, engine = figures["plain"], figures["engine"]
         told["ratio"] = f"{plain['s'] / engine['s']:.2f}"
         told["memory ratio"] = f"{plain['MB'] / engine['MB']:.2f}"
+        told["tensor ratio"] = f"{plain['tensor MB'] / engine['tensor MB']:.2f}"
     return {column: told[column] for column in columns(list(figures))}
 
 
