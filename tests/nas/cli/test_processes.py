@@ -66,7 +66,7 @@ def test_a_search_in_two_processes_is_that_in_one(tmp_path: Path) -> None:
         found, other = (genotypes.read(path) for path in pair)
         assert genotypes.same_architecture(found, other)
     assert two.read_record()["processes"] == 2
-    assert len(list((two.path / "tensorboard").iterdir())) == 1
+    assert len(list(two.tensorboard.iterdir())) == len(list(one.tensorboard.iterdir()))
 
 
 def test_two_processes_probe_the_machine_together_and_pick_the_same(tmp_path: Path) -> None:
