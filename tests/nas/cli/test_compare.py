@@ -144,7 +144,9 @@ def without_times(comparison: Comparison) -> Comparison:
 
     tables = tuple(
         msgspec.structs.replace(
-            table, rows=tuple(msgspec.structs.replace(row, cost=None) for row in table.rows)
+            table,
+            rows=tuple(msgspec.structs.replace(row, cost=None) for row in table.rows),
+            notes=tuple(note for note in table.notes if "what it took" not in note),
         )
         for table in comparison.tables
     )
