@@ -135,7 +135,8 @@ def test_replayed_updates_are_the_engines_bit_for_bit(optimizer: str) -> None:
         for name, value in state(engine).items():
             assert torch.equal(value, expected[name]), (step, name)
     assert len(recordings.taken) == 2
-    assert all(own.param_groups[0]["lr"] == RATE / 4 for own in engine.optimizers().values())
+    rates = [own.param_groups[0]["lr"] for own in engine.optimizers().values()]
+    assert all(type(rate) is float and rate == RATE / 4 for rate in rates)
 
 
 class Counting:
@@ -294,10 +295,25 @@ def test_retraining_of_patches_is_not_captured(monkeypatch: pytest.MonkeyPatch) 
         check_retraining(settings)
 
 
+@pytest.mark.parametrize(
+    ("images", "game", "epochs", "graphs"),
+    [
+        # weights alone before the game, alpha and weights within it, for batches of 2 and of 3
+        (10, GameSettings(adversarial_start=3), 5, 2 + 2 * 2),
+        # alpha and weights under the pressure of each epoch
+        (12, GameSettings(adversarial_ramp=4), 2, 2 * 2),
+    ],
+)
 def test_a_captured_search_takes_the_steps_of_a_search(
-    tmp_path: Path, discs: Callable[..., Data], monkeypatch: pytest.MonkeyPatch
+    images: int,
+    game: GameSettings,
+    epochs: int,
+    graphs: int,
+    tmp_path: Path,
+    discs: Callable[..., Data],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Batches of two sizes, before the adversarial training and in it; one update is a warm-up."""
+    """With one update as a warm-up."""
     monkeypatch.setattr("nas.captured.WARM_UP", 1)
     monkeypatch.setattr("nas.search.check_capture", lambda settings: None)
     recordings = recorded_step.Recordings()
@@ -307,23 +323,22 @@ def test_a_captured_search_takes_the_steps_of_a_search(
         cell=CellSettings(layout="N", channels=2, nodes=1, operations=("none", "sep_conv_3x3")),
         training=TrainingSettings(segmenter_lr=RATE, discriminator_lr=RATE),
         architecture=ArchitectureSettings(architecture_lr=RATE, diagnose_every=0),
-        game=GameSettings(adversarial_start=3),
+        game=game,
         run=RunSettings(device="cpu", threads=1, capture=True),
     )
     folder = RunFolder(tmp_path / "run")
     folder.begin("search", settings)
-    captured = SearchStage(settings, folder, discs(train=10, val=0))
+    captured = SearchStage(settings, folder, discs(train=images, val=0))
     with monkeypatch.context() as without:
         without.setattr("nas.search.updates_of", lambda engine, *rest: engine)
-        eager = SearchStage(settings, folder, discs(train=10, val=0))
-    for epoch in range(5):
+        eager = SearchStage(settings, folder, discs(train=images, val=0))
+    for epoch in range(epochs):
         for step in range(eager.steps):
             assert captured.step(epoch, step) == eager.step(epoch, step)
     expected = state(eager.engine)
     for name, value in state(captured.engine).items():
         assert torch.equal(value, expected[name]), name
-    # weights alone before the game, alpha and weights within it, each for both sizes of batches
-    assert len(recordings.taken) == 2 + 2 * 2
+    assert len(recordings.taken) == graphs
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])

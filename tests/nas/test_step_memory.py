@@ -32,6 +32,8 @@ def test_moved_weights_are_held_twice() -> None:
         with moved(weights, (2 * weight.detach() for weight in weights)):
             assert memory.present == COUNT * BYTES
         assert memory.peak <= (COUNT + 1) * BYTES
+        with moved(weights, [2 * weight.detach() for weight in weights]):
+            assert memory.present == COUNT * BYTES
     assert memory.present == 0
 
 
