@@ -63,6 +63,7 @@ from nas.training_batches import (
 )
 from search_spaces import genotypes
 from search_spaces.description import Provenance, Role
+from search_spaces.kernel_choice import path_in_use
 
 NEGLIGIBLE_SHARE = 1e-3
 
@@ -82,7 +83,8 @@ def run_search(
         resume: whether it goes on from the last checkpoint.
         given: names of settings that a budget may not change; those that differ from their
             defaults are never changed.
-        say: tells the user how a budget is met, and what deviates from the published mathematics.
+        say: tells the user how a budget is met, what deviates from the published mathematics, and
+            what computes the cells.
 
     Raises:
         DataError, UsageError, RunError, TrainingError, Interrupted: see `nas.errors`.
@@ -102,6 +104,10 @@ def run_search(
         record_data(folder, data, stage.samples, unlabelled=stage.unlabelled)
         record_machine(folder, stage.samples.device)
         label_run(folder, settings)
+        if settings.space.space == "cell":
+            path = path_in_use(stage.samples.device, settings.cell.channels)
+            say(f"{path[0].upper()}{path[1:]}.")
+            folder.record(kernels=path)
         training = Training(stage, folder, settings.run.checkpoint_minutes, settings.run.tracker)
         if resume:
             training.resume()

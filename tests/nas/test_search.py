@@ -814,3 +814,22 @@ def test_a_resumed_search_ends_bit_for_bit_as_if_nothing_happened(
 def test_relaxations_that_cannot_be_are_refused(cell: dict[str, Any], words: str) -> None:
     with pytest.raises(UsageError, match=words):
         check_settings(settings(cell=cell))
+
+
+def test_what_computes_the_cells_is_told_and_kept(
+    tmp_path: Path, discs: Callable[..., Data]
+) -> None:
+    folder, told = RunFolder(tmp_path / "run"), list[str]()
+    chosen = settings(training={"epochs": 1})
+    chosen = msgspec.structs.replace(
+        chosen, run=msgspec.structs.replace(chosen.run, kernels="torch")
+    )
+    with (
+        patch("nas.search.open_data", return_value=discs(train=7, val=0)),
+        patch("nas.search.draw_search"),
+        patch("nas.search.draw_architecture_over_epochs"),
+        patch("search_spaces.kernel_choice._POLICY"),
+    ):
+        run_search(chosen, folder, resume=False, say=told.append)
+    assert "Relaxed cell: plain PyTorch, as was asked for." in told
+    assert folder.read_record()["kernels"] == "relaxed cell: plain PyTorch, as was asked for"
