@@ -393,12 +393,13 @@ def to_settings(value: Any, kind: type[Settings], origin: Path) -> Settings:
         UsageError: a name or value is not expected; the message says where.
     """
     try:
-        return msgspec.convert(value, kind, dec_hook=_decode_path)
+        return msgspec.convert(value, kind, dec_hook=decode_path)
     except msgspec.ValidationError as error:
         raise UsageError(f"{origin}: {error}; see --help for what is expected.") from error
 
 
-def _decode_path(kind: type, value: object) -> object:
+def decode_path(kind: type, value: object) -> object:
+    """What msgspec does not know how to read in settings: paths, from words."""
     if kind is Path and isinstance(value, str):
         return Path(value)
     raise NotImplementedError(f"no settings of type {kind}")

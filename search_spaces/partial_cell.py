@@ -7,7 +7,6 @@ next edges see others. A node is the sum of its edges, each times its weight (Eq
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -16,6 +15,7 @@ from torch.nn import functional
 
 from search_spaces.operations import Style
 from search_spaces.relaxed_cell import RelaxedCell
+from search_spaces.stage import Stage
 
 
 class PartialCell(RelaxedCell):
@@ -51,28 +51,16 @@ class PartialCell(RelaxedCell):
         self.parts = parts
         self.out_channels = nodes * channels
 
-    def forward(self, before: Tensor, last: Tensor, probabilities: Tensor) -> Tensor:
-        """(N, nodes * channels, H, W).
+    def given(self, stage: Stage, x: Tensor, shares: Tensor) -> Tensor:
+        """What the targets get, see `RelaxedCell.given`.
 
-        ``probabilities`` is (edges, operations), those of each edge times its weight: their sum is
-        the weight of what passes by.
+        ``shares`` are the probabilities of each edge times its weight: their sum is the weight of
+        what passes by.
         """
-        inputs = self.before(before), self.last(last)
-        x = torch.stack([each.permute(0, 2, 3, 1) for each in inputs], dim=3)
-        sizes = [math.prod(stage.shape) for stage in self.stages]
-        shares = probabilities.index_select(0, self.rows).split(sizes)
-        incomplete: Tensor | None = None
-        nodes = []
-        for stage, share in zip(self.stages, shares, strict=True):
-            share = share.unflatten(0, stage.shape)
-            seen = x.shape[-1] // self.parts
-            mixed = stage(x[..., :seen], share)
-            bypassed = passed_by(x[..., seen:], share.sum(dim=-1), stage.stride)
-            given = shuffled(torch.cat([mixed, bypassed], dim=-1), self.parts)
-            incomplete = given if incomplete is None else incomplete + given
-            x, incomplete = incomplete.split([1, incomplete.shape[3] - 1], dim=3)
-            nodes.append(x.squeeze(3))
-        return torch.cat(nodes, dim=3).permute(0, 3, 1, 2)
+        seen = x.shape[-1] // self.parts
+        mixed = stage(x[..., :seen], shares)
+        bypassed = passed_by(x[..., seen:], shares.sum(dim=-1), stage.stride)
+        return shuffled(torch.cat([mixed, bypassed], dim=-1), self.parts)
 
 
 def passed_by(x: Tensor, weights: Tensor, stride: int) -> Tensor:

@@ -63,11 +63,25 @@ class RelaxedCell(nn.Module):
         incomplete: Tensor | None = None
         nodes = []
         for stage, share in zip(self.stages, shares, strict=True):
-            given = stage(x, share.unflatten(0, stage.shape))
+            given = self.given(stage, x, share.unflatten(0, stage.shape))
             incomplete = given if incomplete is None else incomplete + given
             x, incomplete = incomplete.split([1, incomplete.shape[3] - 1], dim=3)
             nodes.append(x.squeeze(3))
         return torch.cat(nodes, dim=3).permute(0, 3, 1, 2)
+
+    def given(self, stage: Stage, x: Tensor, shares: Tensor) -> Tensor:
+        """What the targets of a stage get from its sources.
+
+        Args:
+            stage: one of this cell.
+            x: (N, H, W, sources, C).
+            shares: (targets, sources, operations).
+
+        Returns:
+            (N, ceil(H / stride), ceil(W / stride), targets, C).
+        """
+        given: Tensor = stage(x, shares)
+        return given
 
     def of_edges(self) -> Iterator[tuple[str, Tensor]]:
         """All parameters and buffers by their names in a cell that is built edge by edge."""

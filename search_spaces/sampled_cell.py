@@ -19,7 +19,7 @@ from search_spaces.map_norm import normalised, rectified, weighted
 from search_spaces.normalisation import StackedConvolution
 from search_spaces.pixel_products import product
 from search_spaces.relaxed_cell import RelaxedCell
-from search_spaces.stage import Stage
+from search_spaces.stage import POOLS, Stage, odd
 
 Value = TypeVar("Value")
 
@@ -86,7 +86,7 @@ class StagePass:
         if column not in names:
             return torch.zeros_like(x[:, ::stride, ::stride])
         name = names[column]
-        if name in _POOLS:
+        if name in POOLS:
             return share * self._once((name, source), lambda: self._pooled(name, source, x))
         if name == "skip_connect" and stride == 1:
             return share * x
@@ -110,17 +110,14 @@ class StagePass:
         return self._unit(name, place, between.view(first.shape), 5), "7"
 
     def _pooled(self, name: str, source: int, x: Tensor) -> Tensor:
-        pooled = _POOLS[name](x.permute(0, 3, 1, 2), self.stage.stride).permute(0, 2, 3, 1)
+        pooled = POOLS[name](x.permute(0, 3, 1, 2), self.stage.stride).permute(0, 2, 3, 1)
         maps = [pooled.flatten(1, 2).unsqueeze(2)]
         layer = self._norm(name, "1", source, len(self.stage.sources))
         return normalised([layer], maps)[0].view(pooled.shape)
 
     def _reduced(self, place: int, relu: Tensor) -> Tensor:
         """Each half of the channels from pixels of its own; beyond the border they are zero."""
-        even = relu[:, ::2, ::2]
-        below, right = (length % 2 for length in relu.shape[1:3])
-        odd = functional.pad(relu[:, 1::2, 1::2], (0, 0, 0, right, 0, below))
-        halves = (("even", even), ("odd", odd))
+        halves = (("even", relu[:, ::2, ::2]), ("odd", odd(relu)))
         return torch.cat(
             [self._across("skip_connect", part, place, x) for part, x in halves], dim=-1
         )
@@ -177,11 +174,3 @@ def norm_of_one(layer: nn.Module, place: int, copies: int) -> nn.Module:
                 setattr(one, name, getattr(layer, name).chunk(copies)[place])
             return one.train(layer.training)
     return layer
-
-
-_POOLS: dict[str, Callable[[Tensor, int], Tensor]] = {
-    "max_pool_3x3": lambda image, stride: functional.max_pool2d(image, 3, stride, 1),
-    "avg_pool_3x3": lambda image, stride: functional.avg_pool2d(
-        image, 3, stride, 1, count_include_pad=False
-    ),
-}

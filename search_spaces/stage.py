@@ -92,7 +92,7 @@ class Stage(nn.Module):
             for part, value in operation.state_dict().items():
                 for s, source in enumerate(self.sources):
                     for t, target in enumerate(self.targets):
-                        pooled = name in _POOLS
+                        pooled = name in POOLS
                         place, parts = (s, sources) if pooled else (t * sources + s, self._edges)
                         own = value.chunk(parts)[place] if value.ndim else value
                         yield source, target, f"{name}.{part}", own
@@ -104,7 +104,7 @@ class Stage(nn.Module):
     def _holder(self, name: str, style: Style) -> nn.ModuleDict:
         """The parts of an operation that have parameters or buffers."""
         kind, channels = style.normalisation, self.channels
-        if name in _POOLS:
+        if name in POOLS:
             return nn.ModuleDict({"1": _norm(style, channels, len(self.sources))})
         if name == "skip_connect":
             if self.stride == 1:
@@ -140,8 +140,8 @@ class Stage(nn.Module):
     def _unweighted(self, x: Tensor, shares: Sequence[Tensor]) -> list[Tensor]:
         """Pools, and identities: one small product over sources and operations."""
         image = _image(x)
-        names = [name for name in _POOLS if name in self.columns]
-        pools = [_POOLS[name](image, self.stride) for name in names]
+        names = [name for name in POOLS if name in self.columns]
+        pools = [POOLS[name](image, self.stride) for name in names]
         maps = [_maps(pool, x.shape[3:]).flatten(1, 2) for pool in pools]
         if maps:
             maps = normalised([self._part(name, 1) for name in names], maps)
@@ -160,7 +160,7 @@ class Stage(nn.Module):
         if self.stride == 1 or "skip_connect" not in self.columns:
             return {}
         halves = []
-        for half, x in (("even", relu[:, ::2, ::2]), ("odd", _odd(relu))):
+        for half, x in (("even", relu[:, ::2, ::2]), ("odd", odd(relu))):
             convolution = self._convolution("skip_connect", half)
             weight = convolution.weight.view(*self.shape, -1, self.channels)
             y = product(x.flatten(0, 2), weight.transpose(0, 1).flatten(1, 2))
@@ -213,14 +213,17 @@ def _average(image: Tensor, stride: int) -> Tensor:
     return functional.avg_pool2d(image, 3, stride, 1, count_include_pad=False)
 
 
-_POOLS = {"max_pool_3x3": _max, "avg_pool_3x3": _average}
+POOLS = {"max_pool_3x3": _max, "avg_pool_3x3": _average}
 
 
-def _odd(x: Tensor) -> Tensor:
-    """Every second pixel from (1, 1) on, as many as from (0, 0) on: zeros beyond the border."""
-    odd = x[:, 1::2, 1::2]
+def odd(x: Tensor) -> Tensor:
+    """Every second pixel of (N, H, W, ...) from (1, 1) on, as many as from (0, 0) on.
+
+    Beyond the border they are zero.
+    """
+    pixels = x[:, 1::2, 1::2]
     below, right = (length % 2 for length in x.shape[1:3])
-    return functional.pad(odd, (0, 0, 0, 0, 0, right, 0, below))
+    return functional.pad(pixels, (0, 0) * (x.dim() - 3) + (0, right, 0, below))
 
 
 def _image(x: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from nas.budget.limits import Measured, Unmeasured
+from nas.runs import decode_path
 from nas.settings import SearchSettings
 
 
@@ -52,10 +53,4 @@ def encoded(request: Request) -> bytes:
 
 def decoded(content: bytes) -> Request:
     """The request that was encoded."""
-    return msgspec.msgpack.decode(content, type=Request, dec_hook=_as_path)
-
-
-def _as_path(kind: type, value: object) -> object:
-    if kind is Path and isinstance(value, str):
-        return Path(value)
-    raise NotImplementedError(f"no settings of type {kind}")
+    return msgspec.msgpack.decode(content, type=Request, dec_hook=decode_path)

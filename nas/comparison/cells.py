@@ -11,7 +11,7 @@ from msgspec import Struct
 from nas.comparison.recipe import Budget, Method, MethodKind, Recipe, parse_method, slug
 from nas.errors import RunError
 from nas.networks import is_genotype
-from nas.runs import RunFolder, atomic_write, without_none
+from nas.runs import RunFolder, atomic_write, decode_path, without_none
 from nas.settings import DataSettings, RetrainSettings, RunSettings, SearchSettings
 
 PLAN_FILE = "cell.json"
@@ -177,15 +177,9 @@ def read_plan(folder: Path) -> CellPlan:
     """
     path = folder / PLAN_FILE
     try:
-        return msgspec.json.decode(path.read_bytes(), type=CellPlan, dec_hook=_path)
+        return msgspec.json.decode(path.read_bytes(), type=CellPlan, dec_hook=decode_path)
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise RunError(f"{path} cannot be read: {error}.") from error
-
-
-def _path(kind: type, value: object) -> object:
-    if kind is Path and isinstance(value, str):
-        return Path(value)
-    raise NotImplementedError(f"no settings of type {kind}")
 
 
 def _fixed(plan: CellPlan) -> dict[str, Any]:

@@ -93,12 +93,6 @@ class AdversarialSegmentation(Segmentation, ABC):
         """Which images of a batch the maps of one side belong to."""
         return "images"
 
-    def fooling_loss(self, batch: Batch) -> Tensor:
-        """The adversarial term of the segmenter's loss, without its weight; a scalar."""
-        _, fake = self.contestants(batch)
-        fooling = self.adversarial.fooling(self.judge(fake, batch, "fake"))
-        return batch.share_of(fooling, self.counted("fake"))
-
     @property
     def discriminator_loss(self) -> Callable[[Batch], Tensor]:
         """What the discriminator minimises, with the segmenter held fixed; a scalar."""
