@@ -85,7 +85,7 @@ def normalised(layers: Sequence[nn.Module], maps: Sequence[Tensor]) -> list[Tens
     if isinstance(layers[0], nn.Identity):
         return list(maps)
     maps = raised(*maps)
-    return list(_Normalised.apply(_statistics(layers, maps), False, *maps))
+    return list(_Normalised.apply(statistics(layers, maps), False, *maps))
 
 
 def rectified(layers: Sequence[nn.Module], maps: Sequence[Tensor]) -> list[Tensor]:
@@ -93,7 +93,12 @@ def rectified(layers: Sequence[nn.Module], maps: Sequence[Tensor]) -> list[Tenso
     if isinstance(layers[0], nn.Identity):
         return [functional.relu(y) for y in maps]
     maps = raised(*maps)
-    return list(_Normalised.apply(_statistics(layers, maps), True, *maps))
+    return rectified_by(statistics(layers, maps), maps)
+
+
+def rectified_by(given: Statistics, maps: Sequence[Tensor]) -> list[Tensor]:
+    """ReLU of maps that are standardised by what is known."""
+    return list(_Normalised.apply(given, True, *maps))
 
 
 def weighted(layers: Sequence[nn.Module], maps: Sequence[Tensor], weights: Tensor) -> Tensor:
@@ -108,7 +113,12 @@ def weighted(layers: Sequence[nn.Module], maps: Sequence[Tensor], weights: Tenso
         (N, pixels, targets, C).
     """
     maps = raised(*maps)
-    total: Tensor = _Weighted.apply(weights, _statistics(layers, maps), *maps)
+    return weighted_by(statistics(layers, maps), maps, weights)
+
+
+def weighted_by(given: Statistics, maps: Sequence[Tensor], weights: Tensor) -> Tensor:
+    """`weighted` of maps that are standardised by what is known."""
+    total: Tensor = _Weighted.apply(weights, given, *maps)
     return total
 
 
@@ -128,7 +138,7 @@ class _Normalised(torch.autograd.Function):
         mean, scale = ctx.given.of(maps)
         if not torch.is_grad_enabled() and are_compiled(*maps, *slopes):
             found = _kernels().Slopes(slopes, maps, mean, scale, ctx.relu)
-            return None, None, *found.to_maps(_taken_over(ctx.given.average, found.averages, maps))
+            return None, None, *found.to_maps(taken_over(ctx.given.average, found.averages, maps))
         standard = _standard(maps, mean, scale)
         if ctx.relu:
             slopes = tuple(
@@ -165,7 +175,7 @@ class _Weighted(torch.autograd.Function):
         pixels = g.shape[1]
         if not torch.is_grad_enabled() and are_compiled(*maps, g):
             found = _kernels().Slopes([g] * len(maps), maps, mean, scale, relu=False)
-            averages = _taken_over(average, found.averages, maps)
+            averages = taken_over(average, found.averages, maps)
             return found.to_weights(), None, *found.to_maps(averages, weights)
         along = g.mean(1).unsqueeze(2).unsqueeze(0)
         g = g.unsqueeze(3).expand(maps[0].shape).contiguous()
@@ -180,7 +190,7 @@ class _Weighted(torch.autograd.Function):
         return to_weights, None, *_combined(slopes, factor, maps, slope, shift)
 
 
-def _taken_over(
+def taken_over(
     average: Average | None, averages: np.ndarray, maps: Sequence[Tensor]
 ) -> np.ndarray | None:
     """Averages over pixels, (2, maps, N, R), over all that a norm layer takes together."""
@@ -200,7 +210,7 @@ def _kernels() -> ModuleType:
     return map_norm_kernels
 
 
-def _statistics(layers: Sequence[nn.Module], maps: Sequence[Tensor]) -> Statistics:
+def statistics(layers: Sequence[nn.Module], maps: Sequence[Tensor]) -> Statistics:
     """What the layers standardise their maps by.
 
     Batch norm in training takes the maps into its running statistics, and else goes by them.

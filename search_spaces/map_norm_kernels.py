@@ -6,7 +6,7 @@ coefficients are arrays (maps, N or 1, R), R numbers of all edges beside each ot
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -102,8 +102,10 @@ class Slopes:
         along = self.averages[1].sum(1).reshape(len(self.maps), *self.edges)
         return torch.from_numpy(along.sum(-1) * self.maps[0].shape[1])
 
-    def to_maps(self, averages: np.ndarray | None, weights: Tensor | None = None) -> list[Tensor]:
-        """Gradients of the maps.
+    def to_maps(
+        self, averages: np.ndarray | None, weights: Tensor | None = None
+    ) -> Iterator[Tensor]:
+        """Gradients of the maps, one after the other.
 
         Args:
             averages: those of this object, over all that the norm layer takes together; None if
@@ -116,15 +118,13 @@ class Slopes:
         if averages is not None:
             slope = -a * averages[1]
             b, c = slope * factor, slope * shift - a * averages[0]
-        results = []
         rows = [_whole(each, self.maps) for each in (factor, shift, a, b, c)]
         for (g, y), like, *gate, one, two, three in zip(self.pairs, self.maps, *rows, strict=True):
             out = torch.empty_like(like, memory_format=torch.contiguous_format)
             gated = (gate[0], gate[1]) if self.relu else None
             given = (one, two, three), _rows(out), self.edges, self.threads
             norms.combined(g, y, gated, *given)
-            results.append(out)
-        return results
+            yield out
 
 
 def _standardising(mean: Tensor, scale: Tensor) -> tuple[np.ndarray, np.ndarray]:

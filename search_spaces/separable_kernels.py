@@ -1,8 +1,11 @@
-"""Separable convolutions and their gradients by kernels, operation by operation."""
+"""A separable convolution on all edges of a stage, and its gradients, by kernels.
+
+Maps are arrays: of the sources (N, H, W, sources * C), of the edges (N, H', W', edges * C).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -10,138 +13,110 @@ from torch import Tensor
 
 from search_spaces.kernels import depthwise, products
 from search_spaces.kernels.depthwise import Form
-
-Forms = Sequence[tuple[int, int]]
-"""Stride and dilation of each operation."""
+from search_spaces.separable import Separable
 
 
-def forward(x: Tensor, targets: int, forms: Forms, weights: Sequence[Tensor]) -> list[Tensor]:
-    """Results, (N, H', W', edges, C), of pairs of weights within and across channels."""
-    results = []
-    for form, within, across in zip(forms, weights[::2], weights[1::2], strict=True):
-        between = _within(x, targets, form, within)
-        y = torch.empty_like(between)
-        _multiply(between, across.transpose(1, 2), y)
-        results.append(y)
-    return results
+class Needed(NamedTuple):
+    """Of which weights gradients are needed."""
+
+    within: bool
+    across: bool
+    bias: bool
 
 
-def backward(
-    x: Tensor,
-    targets: int,
-    forms: Forms,
-    weights: Sequence[Tensor],
-    slopes: Sequence[Tensor],
-    needed: Sequence[bool],
-) -> tuple[Tensor | None, list[Tensor | None]]:
-    """Gradients of x and of the weights; ``needed`` says of which."""
-    to_x = x.new_zeros(x.shape) if needed[0] else None
-    to_weights: list[Tensor | None] = []
-    for place, (form, slope) in enumerate(zip(forms, slopes, strict=True)):
-        within, across = weights[2 * place : 2 * place + 2]
-        to_within, to_across = needed[1 + 2 * place : 3 + 2 * place]
-        slope = slope.contiguous()
-        between = torch.empty_like(slope)
-        found: Tensor | None = None
-        if to_across:
-            _convolve(x, targets, form, within, between)
-            found = _correlate(slope, between)
-        if to_x is not None or to_within:
-            _multiply(slope, across, between)
-        if to_x is not None:
-            _add_input_gradient(to_x, between, targets, within, form)
-        own = _weight_gradient(x, between, targets, within, form) if to_within else None
-        to_weights += [own, found]
-    return to_x, to_weights
+class WeightGradients(NamedTuple):
+    """Gradients of the weights of a convolution; None of those that are not needed."""
+
+    within: Tensor | None
+    across: Tensor | None
+    bias: Tensor | None
 
 
-def _seen(x: Tensor, form: tuple[int, int]) -> tuple[Tensor, int, int]:
-    """What a kernel is applied to, and with which stride and dilation.
+class SeparableKernels:
+    """What computes one convolution.
 
-    With both, it sees every second pixel only, and these without dilation.
+    Args:
+        convolution: of all edges.
+        targets: that read each source.
     """
-    stride, dilation = form
-    if stride > 1 and dilation > 1:
-        return x[:, ::stride, ::stride], 1, dilation // stride
-    return x, stride, dilation
 
+    def __init__(self, convolution: Separable, targets: int) -> None:
+        self.targets = targets
+        kernel = convolution.within.shape[2]
+        self.across = convolution.across.detach().numpy()
+        self.edges, self.channels = self.across.shape[:2]
+        within = convolution.within.detach().numpy().reshape(-1, kernel * kernel)
+        self.taps = np.ascontiguousarray(within.T).reshape(kernel, kernel, targets, -1)
+        self.bias = None if convolution.bias is None else convolution.bias.detach().numpy()
+        self.stride = convolution.stride
+        self.sparse = convolution.stride > 1 and convolution.dilation > 1
+        apart = 1 if self.sparse else convolution.stride
+        dilation = (
+            convolution.dilation // convolution.stride if self.sparse else convolution.dilation
+        )
+        self.form = Form(kernel, apart, dilation)
+        self.threads = torch.get_num_threads()
 
-def _within(x: Tensor, targets: int, form: tuple[int, int], weight: Tensor) -> Tensor:
-    """Result (N, H', W', edges, C) of the convolution within channels."""
-    height, width = (-(-length // form[0]) for length in x.shape[1:3])
-    y = x.new_empty(len(x), height, width, targets * x.shape[3], x.shape[4])
-    _convolve(x, targets, form, weight, y)
-    return y
+    def forward(self, x: np.ndarray, y: np.ndarray) -> None:
+        """Write the result to y."""
+        between = self.between(x)
+        weight = np.ascontiguousarray(self.across.transpose(0, 2, 1))
+        self._multiply(between, weight, y)
+        if self.bias is not None:
+            y += self.bias.reshape(-1)
 
+    def between(self, x: np.ndarray) -> np.ndarray:
+        """What is between the convolutions."""
+        height, width = (-(-length // self.stride) for length in x.shape[1:3])
+        y = np.empty((len(x), height, width, self.edges * self.channels), x.dtype)
+        depthwise.convolve(self._seen(x), self.taps, self._by_target(y), self.form, self.threads)
+        return y
 
-def _convolve(x: Tensor, targets: int, form: tuple[int, int], weight: Tensor, y: Tensor) -> None:
-    seen, stride, dilation = _seen(x, form)
-    shape = Form(weight.shape[2], stride, dilation)
-    maps, taps = _sources(seen), _taps(weight, targets)
-    depthwise.convolve(maps, taps, _of_targets(y, targets), shape, torch.get_num_threads())
+    def backward(
+        self, x: np.ndarray, slope: np.ndarray, to_x: np.ndarray | None, needed: Needed
+    ) -> WeightGradients:
+        """Add the gradient of x to ``to_x``, if there is one, and give those of the weights."""
+        to_across = self._to_across(x, slope) if needed.across else None
+        to_bias = self._to_bias(slope) if needed.bias else None
+        to_within = None
+        if to_x is not None or needed.within:
+            behind = np.empty_like(slope)
+            self._multiply(slope, self.across, behind)
+            if to_x is not None:
+                self._add_to_x(behind, to_x)
+            if needed.within:
+                to_within = self._to_within(x, behind)
+        return WeightGradients(to_within, to_across, to_bias)
 
+    def _add_to_x(self, slope: np.ndarray, to_x: np.ndarray) -> None:
+        given = np.zeros_like(to_x[:, ::2, ::2]) if self.sparse else to_x
+        slopes = self._by_target(slope)
+        depthwise.add_input_gradient(slopes, self.taps, given, self.form, self.threads)
+        if self.sparse:
+            to_x[:, ::2, ::2] += given
 
-def _add_input_gradient(
-    total: Tensor, slope: Tensor, targets: int, weight: Tensor, form: tuple[int, int]
-) -> None:
-    seen, stride, dilation = _seen(total, form)
-    shape = Form(weight.shape[2], stride, dilation)
-    whole = seen.is_contiguous()
-    given = seen if whole else torch.zeros_like(seen, memory_format=torch.contiguous_format)
-    depthwise.add_input_gradient(
-        _of_targets(slope, targets),
-        _taps(weight, targets),
-        _sources(given),
-        shape,
-        torch.get_num_threads(),
-    )
-    if not whole:
-        seen.add_(given)
+    def _to_within(self, x: np.ndarray, slope: np.ndarray) -> Tensor:
+        kernel, slopes = self.form.kernel, self._by_target(slope)
+        taps = depthwise.weight_gradient(self._seen(x), slopes, self.form, self.threads)
+        columns = np.ascontiguousarray(taps.reshape(kernel * kernel, -1).T)
+        return torch.from_numpy(columns.reshape(-1, 1, kernel, kernel))
 
+    def _to_across(self, x: np.ndarray, slope: np.ndarray) -> Tensor:
+        maps = self._pixels(slope), self._pixels(self.between(x))
+        return torch.from_numpy(products.weight_gradient(*maps, self.threads))
 
-def _weight_gradient(
-    x: Tensor, slope: Tensor, targets: int, weight: Tensor, form: tuple[int, int]
-) -> Tensor:
-    seen, stride, dilation = _seen(x, form)
-    shape = Form(weight.shape[2], stride, dilation)
-    maps, slopes = _sources(seen), _of_targets(slope, targets)
-    taps = depthwise.weight_gradient(maps, slopes, shape, torch.get_num_threads())
-    return torch.from_numpy(taps).flatten(2).permute(2, 0, 1).reshape(weight.shape)
+    def _to_bias(self, slope: np.ndarray) -> Tensor:
+        return torch.from_numpy(slope.sum((0, 1, 2)).reshape(self.edges, self.channels))
 
+    def _multiply(self, x: np.ndarray, weight: np.ndarray, y: np.ndarray) -> None:
+        products.multiplied(self._pixels(x), weight, self._pixels(y), self.threads)
 
-def _multiply(x: Tensor, weight: Tensor, y: Tensor) -> None:
-    """y (..., edges, out) from x (..., edges, in) and weights (edges, in, out)."""
-    maps, results = (_pixels(each) for each in (x, y))
-    products.multiplied(maps, _array(weight), results, torch.get_num_threads())
+    def _seen(self, x: np.ndarray) -> np.ndarray:
+        """With stride and dilation every second pixel, of which it sees each."""
+        return np.ascontiguousarray(x[:, ::2, ::2]) if self.sparse else x
 
+    def _by_target(self, y: np.ndarray) -> np.ndarray:
+        return y.reshape(*y.shape[:3], self.targets, -1)
 
-def _correlate(x: Tensor, slope: Tensor) -> Tensor:
-    maps, slopes = (_pixels(each) for each in (x, slope))
-    return torch.from_numpy(products.weight_gradient(maps, slopes, torch.get_num_threads()))
-
-
-def _taps(weight: Tensor, targets: int) -> np.ndarray:
-    """(edges * C, 1, k, k) to (k, k, targets, sources * C)."""
-    kernel = weight.shape[2:]
-    return _array(weight.flatten(1).t()).reshape(*kernel, targets, -1)
-
-
-def _of_targets(y: Tensor, targets: int) -> np.ndarray:
-    """(N, H, W, edges, C) to (N, H, W, targets, sources * C)."""
-    return _array(y).reshape(*y.shape[:3], targets, -1)
-
-
-def _sources(x: Tensor) -> np.ndarray:
-    """(N, H, W, sources, C) to (N, H, W, sources * C)."""
-    return _array(x).reshape(*x.shape[:3], -1)
-
-
-def _pixels(y: Tensor) -> np.ndarray:
-    """(N, H, W, edges, C) to (N * H * W, edges, C)."""
-    return _array(y).reshape(-1, *y.shape[3:])
-
-
-def _array(tensor: Tensor) -> np.ndarray:
-    tensor = tensor.detach()
-    array: np.ndarray = (tensor if tensor.is_contiguous() else tensor.contiguous()).numpy()
-    return array
+    def _pixels(self, y: np.ndarray) -> np.ndarray:
+        return y.reshape(-1, self.edges, self.channels)

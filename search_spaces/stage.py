@@ -19,11 +19,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from search_spaces.map_norm import normalised, rectified, weighted
+from search_spaces.map_norm import normalised, weighted
+from search_spaces.mixed_separable import Operation, mixed_separable
 from search_spaces.normalisation import StackedConvolution
 from search_spaces.operations import Style
 from search_spaces.pixel_products import product
-from search_spaces.separable import Separable, separable
+from search_spaces.separable import Separable
 
 
 class Stage(nn.Module):
@@ -76,12 +77,7 @@ class Stage(nn.Module):
         relu = functional.relu(x)
         shares = probabilities.unbind(-1)
         terms = self._unweighted(x, shares)
-        maps = self._separable(relu) | self._reduced(relu)
-        if maps:
-            layers = [self._last_norm(name) for name in maps]
-            given = torch.stack([shares[self.columns[name]] for name in maps])
-            per_edge = [y.flatten(1, 2).unflatten(2, self.shape) for y in maps.values()]
-            terms.append(weighted(layers, per_edge, given))
+        terms += self._reduced(relu, shares) + self._separable(relu, shares)
         height, width = (-(-length // self.stride) for length in x.shape[1:3])
         return reduce(add, terms).unflatten(1, (height, width))
 
@@ -132,11 +128,6 @@ class Stage(nn.Module):
     def _convolution(self, name: str, part: str | int) -> StackedConvolution:
         return cast(StackedConvolution, self._part(name, part))
 
-    def _last_norm(self, name: str) -> nn.Module:
-        if name == "skip_connect":
-            return self._part(name, "norm")
-        return self._part(name, 7 if name.startswith("sep") else 3)
-
     def _unweighted(self, x: Tensor, shares: Sequence[Tensor]) -> list[Tensor]:
         """Pools, and identities: one small product over sources and operations."""
         image = _image(x)
@@ -155,10 +146,10 @@ class Stage(nn.Module):
         total = share @ each.flatten(1)
         return [total.unflatten(1, each.shape[1:]).permute(1, 2, 0, 3)]
 
-    def _reduced(self, relu: Tensor) -> dict[str, Tensor]:
+    def _reduced(self, relu: Tensor, shares: Sequence[Tensor]) -> list[Tensor]:
         """Factorised reductions: each half of the channels from pixels of its own."""
         if self.stride == 1 or "skip_connect" not in self.columns:
-            return {}
+            return []
         halves = []
         for half, x in (("even", relu[:, ::2, ::2]), ("odd", odd(relu))):
             convolution = self._convolution("skip_connect", half)
@@ -166,35 +157,32 @@ class Stage(nn.Module):
             y = product(x.flatten(0, 2), weight.transpose(0, 1).flatten(1, 2))
             y = y.unflatten(2, (len(self.targets), -1)).transpose(1, 2).flatten(1, 2)
             halves.append(convolution.with_bias(y))
-        y = torch.cat(halves, dim=2)
-        return {"skip_connect": y.unflatten(0, relu[:, ::2, ::2].shape[:3])}
+        y = torch.cat(halves, dim=2).unflatten(1, self.shape)
+        share = shares[self.columns["skip_connect"]].unsqueeze(0)
+        return [
+            weighted([self._part("skip_connect", "norm")], [y.unflatten(0, (len(x), -1))], share)
+        ]
 
-    def _separable(self, relu: Tensor) -> dict[str, Tensor]:
-        """Separable and dilated convolutions, before their last norm layer."""
+    def _separable(self, relu: Tensor, shares: Sequence[Tensor]) -> list[Tensor]:
+        """Separable and dilated convolutions, normalised."""
         names = [name for name in self.columns if name.startswith(("sep", "dil"))]
         if not names:
-            return {}
-        first = self._convolved(relu, len(self.targets), names, 1, self.stride)
-        twice = [name for name in names if name.startswith("sep")]
-        if twice:
-            layers = [self._part(name, 3) for name in twice]
-            between = rectified(layers, [first[name].flatten(1, 2) for name in twice])
-            for name, y in zip(twice, between, strict=True):
-                first |= self._convolved(y.view(first[name].shape), 1, [name], 5)
-        return first
+            return []
+        given = torch.stack([shares[self.columns[name]] for name in names])
+        return [mixed_separable(relu, [self._operation(name) for name in names], given)]
 
-    def _convolved(
-        self, x: Tensor, targets: int, names: Sequence[str], first: int, stride: int = 1
-    ) -> dict[str, Tensor]:
-        """Convolutions within channels, then across them, of (N, H, W, sources, C)."""
-        operations = []
-        for name in names:
-            within, across = (self._convolution(name, part).weight for part in (first, first + 1))
-            weight = across.view(self._edges, self.channels, self.channels)
-            dilation = 2 if name.startswith("dil") else 1
-            operations.append(Separable(within, weight, stride, dilation))
-        maps = zip(names, separable(x, targets, operations), strict=True)
-        return {name: self._convolution(name, first + 1).with_bias(y) for name, y in maps}
+    def _operation(self, name: str) -> Operation:
+        """A separable operation on all edges."""
+        dilation = 2 if name.startswith("dil") else 1
+        starts = {1: self.stride, 5: 1} if name.startswith("sep") else {1: self.stride}
+        convolutions = []
+        for first, stride in starts.items():
+            within, across = (self._convolution(name, part) for part in (first, first + 1))
+            weight = across.weight.view(self._edges, self.channels, self.channels)
+            bias = None if across.bias is None else across.bias.view(self._edges, -1)
+            convolutions.append(Separable(within.weight, weight, bias, stride, dilation))
+        layers = tuple(self._part(name, first + 2) for first in starts)
+        return Operation(tuple(convolutions), layers)
 
 
 def _norm(style: Style, channels: int, many: int) -> nn.Module:
