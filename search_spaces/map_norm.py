@@ -128,7 +128,7 @@ class _Normalised(torch.autograd.Function):
         ctx.save_for_backward(*maps)
         ctx.given, ctx.relu = given, relu
         if are_compiled(*maps):
-            return tuple(_kernels().standardised(maps, given.mean, given.scale, relu))
+            return _kernels().standardised(maps, given.mean, given.scale, relu).unbind()
         results = _standard(maps, given.mean, given.scale)
         return tuple(y.relu_() for y in results) if relu else tuple(results)
 
@@ -174,7 +174,7 @@ class _Weighted(torch.autograd.Function):
         mean, scale = ctx.given.of(maps)
         pixels = g.shape[1]
         if not torch.is_grad_enabled() and are_compiled(*maps, g):
-            found = _kernels().Slopes([g] * len(maps), maps, mean, scale, relu=False)
+            found = _kernels().Slopes([g], maps, mean, scale, relu=False)
             averages = taken_over(average, found.averages, maps)
             return found.to_weights(), None, *found.to_maps(averages, weights)
         along = g.mean(1).unsqueeze(2).unsqueeze(0)
@@ -191,7 +191,7 @@ class _Weighted(torch.autograd.Function):
 
 
 def taken_over(
-    average: Average | None, averages: np.ndarray, maps: Sequence[Tensor]
+    average: Average | None, averages: np.ndarray, maps: Sequence[Tensor] | Tensor
 ) -> np.ndarray | None:
     """Averages over pixels, (2, maps, N, R), over all that a norm layer takes together."""
     if average is None:
@@ -210,7 +210,7 @@ def _kernels() -> ModuleType:
     return map_norm_kernels
 
 
-def statistics(layers: Sequence[nn.Module], maps: Sequence[Tensor]) -> Statistics:
+def statistics(layers: Sequence[nn.Module], maps: Sequence[Tensor] | Tensor) -> Statistics:
     """What the layers standardise their maps by.
 
     Batch norm in training takes the maps into its running statistics, and else goes by them.
@@ -235,7 +235,8 @@ def statistics(layers: Sequence[nn.Module], maps: Sequence[Tensor]) -> Statistic
         raise ValueError(
             f"Expected more than 1 value per channel, got input size {[*maps[0].shape]}"
         )
-    mean, scale = _moments([y.detach() for y in maps], average, layer.eps)
+    apart = maps.detach() if isinstance(maps, Tensor) else [y.detach() for y in maps]
+    mean, scale = _moments(apart, average, layer.eps)
     if isinstance(layer, _BatchNorm):
         _track(layers, mean, scale, layer.eps, count)
     return Statistics(mean, scale, average, layer.eps)
@@ -246,22 +247,27 @@ def _taken_together(layer: nn.Module, samples: int, pixels: int) -> tuple[int | 
     if isinstance(layer, nn.GroupNorm):
         channels = layer.num_channels // layer.num_groups
         return samples * channels * pixels, Within(channels)
-    if isinstance(layer, JoinsSamples):
-        joined, average = layer.joined(samples)
-        return joined * pixels, average
     if isinstance(layer, nn.BatchNorm2d):
         return samples * pixels, Within(joined=True)
-    return pixels, Within()
+    if isinstance(layer, nn.InstanceNorm2d):
+        return pixels, Within()
+    assert isinstance(layer, JoinsSamples)
+    joined, average = layer.joined(samples)
+    return joined * pixels, average
 
 
-def _moments(maps: Sequence[Tensor], average: Average, eps: float) -> tuple[Tensor, Tensor]:
-    apart = not any(y.requires_grad for y in maps)
-    if apart and isinstance(average, Within) and are_compiled(*maps):
+def _moments(
+    maps: Sequence[Tensor] | Tensor, average: Average, eps: float
+) -> tuple[Tensor, Tensor]:
+    given = [maps] if isinstance(maps, Tensor) else maps
+    apart = not any(y.requires_grad for y in given)
+    if apart and isinstance(average, Within) and are_compiled(*given):
         found: tuple[Tensor, Tensor] = _kernels().statistics(
             maps, average.channels, average.joined, eps
         )
         return found
-    sums = torch.cat([_averages(maps), _averages_of_products(maps, maps)])
+    each = list(maps)
+    sums = torch.cat([_averages(each), _averages_of_products(each, each)])
     mean, square = average(sums).chunk(2)
     return mean, torch.rsqrt((square - mean * mean).clamp_min(0) + eps)
 
@@ -311,11 +317,9 @@ def _track(
     """Running statistics as batch norm keeps them, of the unbiased variance."""
     variance = (scale**-2 - eps) * (count / (count - 1))
     for layer, means, variances in zip(layers, mean, variance, strict=True):
-        assert isinstance(layer, _BatchNorm)
-        assert layer.running_mean is not None
-        assert layer.running_var is not None
-        assert layer.num_batches_tracked is not None
-        assert layer.momentum is not None
-        layer.running_mean.lerp_(means.flatten(), layer.momentum)
-        layer.running_var.lerp_(variances.flatten(), layer.momentum)
-        layer.num_batches_tracked.add_(1)
+        buffers = dict(layer.named_buffers())
+        momentum = layer.momentum
+        assert isinstance(momentum, float)
+        buffers["running_mean"].lerp_(means.view(-1), momentum)
+        buffers["running_var"].lerp_(variances.view(-1), momentum)
+        buffers["num_batches_tracked"].add_(1)

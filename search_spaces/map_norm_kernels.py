@@ -1,4 +1,4 @@
-"""What norm layers do with maps (N, pixels, ..., C), by kernels.
+"""What norm layers do with maps (maps, N, pixels, ..., C), by kernels.
 
 Means and scales, by which maps are standardised, are (maps, N or 1, ..., C). In here they and other
 coefficients are arrays (maps, N or 1, R), R numbers of all edges beside each other.
@@ -17,12 +17,12 @@ from search_spaces.kernels.norms import Edges
 
 
 def statistics(
-    maps: Sequence[Tensor], channels: int, joined: bool, eps: float
+    maps: Sequence[Tensor] | Tensor, channels: int, joined: bool, eps: float
 ) -> tuple[Tensor, Tensor]:
     """Mean and scale over pixels, groups of so many channels and, if joined, samples."""
-    threads = torch.get_num_threads()
-    sums = np.stack([norms.moments(_rows(y), threads) for y in maps], axis=1)
-    mean, square = averaged(sums / maps[0].shape[1], channels, joined)
+    y = _together(maps)
+    sums = norms.moments(_samples(y), torch.get_num_threads()).reshape(2, *y.shape[:2], -1)
+    mean, square = averaged(sums / y.shape[2], channels, joined)
     scale = 1 / np.sqrt(np.maximum(square - mean * mean, 0) + eps)
     shape = (*mean.shape[:2], *maps[0].shape[2:])
     return torch.from_numpy(mean.reshape(shape)), torch.from_numpy(scale.reshape(shape))
@@ -38,27 +38,30 @@ def averaged(values: np.ndarray, channels: int, joined: bool) -> np.ndarray:
     return values
 
 
-def standardised(maps: Sequence[Tensor], mean: Tensor, scale: Tensor, relu: bool) -> list[Tensor]:
-    """scale (y - mean) of each map, or the ReLU of that."""
-    factor, shift = _standardising(mean, scale)
-    results = []
-    for y, a, b in zip(maps, _whole(factor, maps), _whole(shift, maps), strict=True):
-        out = torch.empty_like(y, memory_format=torch.contiguous_format)
-        norms.standardised(_rows(y), a, b, _rows(out), relu, torch.get_num_threads())
-        results.append(out)
-    return results
+def standardised(
+    maps: Sequence[Tensor] | Tensor, mean: Tensor, scale: Tensor, relu: bool
+) -> Tensor:
+    """scale (y - mean) of each map, or the ReLU of that; (maps, N, pixels, ..., C)."""
+    y = _together(maps)
+    factor, shift = (_rows(each, y) for each in _standardising(mean, scale))
+    out = torch.empty(len(maps), *maps[0].shape, dtype=mean.dtype)
+    flat = _samples(out.numpy().reshape(y.shape))
+    norms.standardised(_samples(y), factor, shift, flat, relu, torch.get_num_threads())
+    return out
 
 
-def weighted(maps: Sequence[Tensor], mean: Tensor, scale: Tensor, weights: Tensor) -> Tensor:
+def weighted(
+    maps: Sequence[Tensor] | Tensor, mean: Tensor, scale: Tensor, weights: Tensor
+) -> Tensor:
     """Sum over maps and sources of weights (maps, targets, sources) times standardised maps."""
+    y, edges = _together(maps), Edges(*maps[0].shape[2:])
     own, shift = _standardising(mean, scale)
-    each = _per_channel(weights, maps[0])
-    n, pixels, targets, sources, channels = maps[0].shape
+    each = _per_channel(weights, edges)
+    targets, sources, channels = edges
     constant = (each * shift).sum(0).reshape(-1, 1, targets, sources, channels).sum(3)
-    total = torch.from_numpy(constant).expand(n, pixels, targets, channels).contiguous()
-    edges = Edges(targets, sources, channels)
-    for y, rows in zip(maps, _whole(each * own, maps), strict=True):
-        norms.add_weighted(_rows(y), rows, _rows(total), edges, torch.get_num_threads())
+    total = torch.from_numpy(constant).expand(*y.shape[1:3], targets, channels).contiguous()
+    out = total.numpy().reshape(*y.shape[1:3], -1)
+    norms.add_weighted(y, _rows(each * own, y), out, edges, torch.get_num_threads())
     return total
 
 
@@ -66,9 +69,9 @@ class Slopes:
     """Gradients of standardised maps.
 
     Args:
-        slopes: (N, pixels, ..., C) as the maps, or (N, pixels, targets, C) for maps of several
-            sources, (N, pixels, targets, sources, C).
-        maps: (N, pixels, ..., C).
+        slopes: as the maps, or one (1, N, pixels, targets, C) for all maps of several sources,
+            (maps, N, pixels, targets, sources, C).
+        maps: (maps, N, pixels, ..., C).
         mean, scale: by which they are standardised.
         relu: the slopes are behind a ReLU of the standardised maps.
 
@@ -79,28 +82,25 @@ class Slopes:
 
     def __init__(
         self,
-        slopes: Sequence[Tensor],
-        maps: Sequence[Tensor],
+        slopes: Sequence[Tensor] | Tensor,
+        maps: Sequence[Tensor] | Tensor,
         mean: Tensor,
         scale: Tensor,
         relu: bool,
     ) -> None:
-        self.maps, self.relu = maps, relu
-        self.pairs = [(_rows(g), _rows(y)) for g, y in zip(slopes, maps, strict=True)]
+        self.shape, self.relu = maps[0].shape, relu
+        self.slopes, self.y = _together(slopes), _together(maps)
         self.edges = _edges(slopes[0], maps[0])
-        self.threads = torch.get_num_threads()
         self.standard = _standardising(mean, scale)
-        factors, shifts = (_whole(each, maps) for each in self.standard)
-        sums = [
-            norms.sums_of_slopes(g, y, factor, shift, self.edges, relu, self.threads)
-            for (g, y), factor, shift in zip(self.pairs, factors, shifts, strict=True)
-        ]
-        self.averages = np.stack(sums, axis=1) / maps[0].shape[1]
+        factor, shift = (_rows(each, self.y) for each in self.standard)
+        pair, threads = (_samples(self.slopes), _samples(self.y)), torch.get_num_threads()
+        sums = norms.sums_of_slopes(*pair, factor, shift, self.edges, relu, threads)
+        self.averages = sums.reshape(2, *self.y.shape[:2], -1) / self.y.shape[2]
 
     def to_weights(self) -> Tensor:
         """Gradient of weights, (maps, targets, sources)."""
-        along = self.averages[1].sum(1).reshape(len(self.maps), *self.edges)
-        return torch.from_numpy(along.sum(-1) * self.maps[0].shape[1])
+        along = self.averages[1].sum(1).reshape(len(self.y), *self.edges)
+        return torch.from_numpy(along.sum(-1) * self.y.shape[2])
 
     def to_maps(
         self, averages: np.ndarray | None, weights: Tensor | None = None
@@ -113,18 +113,36 @@ class Slopes:
             weights: (maps, targets, sources) of the standardised maps, by default 1.
         """
         factor, shift = self.standard
-        a = factor if weights is None else factor * _per_channel(weights, self.maps[0])
+        a = factor if weights is None else factor * _per_channel(weights, self.edges)
         b = c = np.zeros_like(a)
         if averages is not None:
             slope = -a * averages[1]
             b, c = slope * factor, slope * shift - a * averages[0]
-        rows = [_whole(each, self.maps) for each in (factor, shift, a, b, c)]
-        for (g, y), like, *gate, one, two, three in zip(self.pairs, self.maps, *rows, strict=True):
-            out = torch.empty_like(like, memory_format=torch.contiguous_format)
-            gated = (gate[0], gate[1]) if self.relu else None
-            given = (one, two, three), _rows(out), self.edges, self.threads
-            norms.combined(g, y, gated, *given)
+        rows = [
+            _rows(each, self.y).reshape(*self.y.shape[:2], -1) for each in (*self.standard, a, b, c)
+        ]
+        for place, y in enumerate(self.y):
+            gate_factor, gate_shift, *own = (each[place] for each in rows)
+            gate = (gate_factor, gate_shift) if self.relu else None
+            out = torch.empty(self.shape, dtype=torch.from_numpy(y).dtype)
+            flat, threads = out.numpy().reshape(y.shape), torch.get_num_threads()
+            one, two, three = own
+            slope = self.slopes[place % len(self.slopes)]
+            norms.combined(slope, y, gate, (one, two, three), flat, self.edges, threads)
             yield out
+
+
+def _together(maps: Sequence[Tensor] | Tensor) -> np.ndarray:
+    """(maps, N, pixels, R); several maps that do not stand behind each other are copied."""
+    if isinstance(maps, Tensor):
+        return _array(maps).reshape(*maps.shape[:3], -1)
+    arrays = [_array(y).reshape(*y.shape[:2], -1) for y in maps]
+    return arrays[0][np.newaxis] if len(arrays) == 1 else np.stack(arrays)
+
+
+def _samples(y: np.ndarray) -> np.ndarray:
+    """(maps, N, pixels, R) to (maps * N, pixels, R)."""
+    return y.reshape(-1, *y.shape[2:])
 
 
 def _standardising(mean: Tensor, scale: Tensor) -> tuple[np.ndarray, np.ndarray]:
@@ -133,18 +151,17 @@ def _standardising(mean: Tensor, scale: Tensor) -> tuple[np.ndarray, np.ndarray]
     return factor, -_array(mean).reshape(factor.shape) * factor
 
 
-def _per_channel(weights: Tensor, like: Tensor) -> np.ndarray:
+def _per_channel(weights: Tensor, edges: Edges) -> np.ndarray:
     """(maps, targets, sources) to (maps, 1, R)."""
     each = _array(weights).reshape(len(weights), 1, -1)
-    return np.repeat(each, like.shape[-1], axis=-1)
+    return np.repeat(each, edges.channels, axis=-1)
 
 
-def _whole(values: np.ndarray, maps: Sequence[Tensor]) -> list[np.ndarray]:
-    """For each map an array (N, R)."""
-    samples = maps[0].shape[0]
-    if values.shape[1] != samples:
-        values = np.repeat(values, samples, axis=1)
-    return list(np.ascontiguousarray(values))
+def _rows(values: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """(maps, N or 1, R) to (maps * N, R), as of maps (maps, N, pixels, R)."""
+    if values.shape[1] != y.shape[1]:
+        values = np.repeat(values, y.shape[1], axis=1)
+    return np.ascontiguousarray(values).reshape(-1, values.shape[2])
 
 
 def _edges(slope: Tensor, y: Tensor) -> Edges:
@@ -153,11 +170,6 @@ def _edges(slope: Tensor, y: Tensor) -> Edges:
     return Edges(*y.shape[2:])
 
 
-def _rows(y: Tensor) -> np.ndarray:
-    return _array(y).reshape(*y.shape[:2], -1)
-
-
 def _array(values: Tensor) -> np.ndarray:
-    values = values.detach()
-    array: np.ndarray = (values if values.is_contiguous() else values.contiguous()).numpy()
+    array: np.ndarray = values.detach().contiguous().numpy()
     return array

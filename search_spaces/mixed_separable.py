@@ -95,7 +95,7 @@ class _MixedSeparable(torch.autograd.Function):
         from search_spaces.mixed_separable_kernels import forward
 
         total, kept = forward(x, operations, shares)
-        ctx.save_for_backward(x, shares, *weights, *kept.between, *kept.last)
+        ctx.save_for_backward(x, shares, *weights, kept.between, kept.last)
         ctx.operations, ctx.standards = operations, kept.standards
         return total
 
@@ -108,8 +108,8 @@ class _MixedSeparable(torch.autograd.Function):
 
         to_x, _, _, *to_weights = ctx.needs_input_grad
         x, shares, *saved = ctx.saved_tensors
-        last = len(saved) - len(ctx.operations)
-        kept = Kept(saved[len(to_weights) : last], saved[last:], ctx.standards)
+        between, last = saved[len(to_weights) :]
+        kept = Kept(between, last, ctx.standards)
         needed = [Needed(*to_weights[i : i + 3]) for i in range(0, len(to_weights), 3)]
         done = Backward(x, ctx.operations, shares, kept, to_x, needed)
         found_x, found_shares, found = done.gradients(slope)

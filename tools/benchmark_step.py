@@ -14,7 +14,8 @@ process with its libraries on a CPU, what torch has allocated on a GPU; and, wha
 what tensors hold, from which the rest of a process differs by its allocator and by what single
 operations need. A pass forward is one of the
 whole network, a pass backward one that a gradient comes back through. Launches are operations that
-a GPU is given a kernel for. The shares are of the machine's own matrix product and copy.
+a GPU is given a kernel for. The shares are of the machine's own matrix product and copy, by what
+the step's operations of torch multiply, read and write; compiled kernels read and write less.
 
 The table in --out grows cell by cell; cells that stand in it are not measured again, so a grid that
 was stopped goes on. A cell that exceeds a limit is listed with the reason.
@@ -56,6 +57,7 @@ from nas.games.truth_prediction import TruthAgainstPrediction
 from nas.networks import build_segmenter
 from nas.products import finite_difference
 from search_spaces.cell import CellSupernet
+from search_spaces.kernel_choice import choose_kernels
 
 CLASSES, CHANNELS = 4, 1
 RATE, ARCHITECTURE_RATE, PRESSURE = 1e-4, 1e-4, 0.01
@@ -249,20 +251,28 @@ def measure_step(cell: Cell, side: str, device: torch.device) -> dict[str, Any]:
         taker.step()
     took = time.perf_counter() - begin
     cuda = device.type == "cuda"
+    memory = torch.cuda.max_memory_allocated(device) / 2**20 if cuda else _status("VmHWM") - before
+    whole = work if cuda or side == "plain" else work_in_torch(taker)
     graphs = 2 if side == "captured" else 0
     return {
         "seconds": took,
-        "MB": torch.cuda.max_memory_allocated(device) / 2**20
-        if cuda
-        else _status("VmHWM") - before,
+        "MB": memory,
         "tensor MB": (live.peak + taker.bytes()) / 2**20,
         "S": "/".join(map(str, segmenter)),
         "D": "/".join(map(str, discriminator)),
         "operations": work.operations.total() + graphs,
         "launches": launched.counts.total() + graphs,
-        "flops": work.flops,
-        "bytes": work.bytes,
+        "flops": whole.flops,
+        "bytes": whole.bytes,
     }
+
+
+def work_in_torch(taker: Taker) -> Work:
+    """Of one more step without kernels, whose work is not dispatched and cannot be counted."""
+    choose_kernels("torch")
+    with Work() as work:
+        taker.step()
+    return work
 
 
 def load_libraries(device: torch.device) -> None:

@@ -63,11 +63,14 @@ def sums_of_slopes(
 ) -> np.ndarray:
     """Sums over pixels of the slope behind the ReLU, if any, and of it times factor y + shift.
 
-    (2, N, R) from slopes (N, pixels, targets * C).
+    (2, N, R) from slopes (N, pixels, targets * C). If there are fewer slopes, the first maps have
+    them, and the next ones again.
     """
     parts, size = _parts(y)
     flat = [each.reshape(-1) for each in (slope, y, factor, shift, parts)]
-    in_threads(lambda a, b: _sum_slopes(*flat, size, edges, relu, a, b), _tasks(size), threads)
+    given = len(slope)
+    run = _sum_slopes
+    in_threads(lambda a, b: run(*flat, size, given, edges, relu, a, b), _tasks(size), threads)
     return _total(parts)
 
 
@@ -94,10 +97,13 @@ def combined(
 def add_weighted(
     y: np.ndarray, factor: np.ndarray, total: np.ndarray, edges: Edges, threads: int
 ) -> None:
-    """total (N, pixels, targets * C) += sum over sources of factor y."""
-    size = _size(y)
+    """total (N, pixels, targets * C) += sum over maps and sources of factor y.
+
+    y is (maps, N, pixels, R) and the factors are (maps, N, R).
+    """
+    size, maps = _size(y[0]), len(y)
     flat = y.reshape(-1), factor.reshape(-1), total.reshape(-1)
-    in_threads(lambda a, b: _add_weighted(*flat, size, edges, a, b), _tasks(size), threads)
+    in_threads(lambda a, b: _add_weighted(*flat, size, maps, edges, a, b), _tasks(size), threads)
 
 
 def _size(y: np.ndarray) -> tuple[int, int, int, int]:
@@ -154,19 +160,20 @@ def _standardise(y, factor, shift, out, size, relu, begin, end):  # type: ignore
 
 
 @compiled
-def _sum_slopes(slope, y, factor, shift, parts, size, edges, relu, begin, end):  # type: ignore[no-untyped-def]
+def _sum_slopes(slope, y, factor, shift, parts, size, given, edges, relu, begin, end):  # type: ignore[no-untyped-def]
     pixels, numbers, chunk, _ = size
     _, sources, channels = edges
     chunks = -(-pixels // chunk)
     for task in range(begin, end):
         n, first = task // chunks, task % chunks * chunk
+        before = (n - n % given) * pixels
         for place in range(0, numbers, WIDTH):
             a, b = load(factor, n * numbers + place), load(shift, n * numbers + place)
             target = place // (sources * channels) * channels + place % channels
             total, along = zeros(y), zeros(y)
             for pixel in range(n * pixels + first, n * pixels + min(first + chunk, pixels)):
                 standard = fused(load(y, pixel * numbers + place), a, b)
-                g = load(slope, pixel * (numbers // sources) + target)
+                g = load(slope, (pixel - before) * (numbers // sources) + target)
                 if relu:
                     g = unless_negative(standard, g)
                 total = plus(total, g)
@@ -198,10 +205,11 @@ def _combine(slope, y, factor, shift, a, b, c, out, size, edges, relu, begin, en
 
 
 @compiled
-def _add_weighted(y, factor, total, size, edges, begin, end):  # type: ignore[no-untyped-def]
-    pixels, numbers, chunk, _ = size
+def _add_weighted(y, factor, total, size, maps, edges, begin, end):  # type: ignore[no-untyped-def]
+    pixels, numbers, chunk, tasks = size
     targets, sources, channels = edges
     chunks = -(-pixels // chunk)
+    samples = tasks // chunks
     for task in range(begin, end):
         n, first = task // chunks, task % chunks * chunk
         for target in range(0, targets * channels, WIDTH):
@@ -209,7 +217,9 @@ def _add_weighted(y, factor, total, size, edges, begin, end):  # type: ignore[no
             for pixel in range(n * pixels + first, n * pixels + min(first + chunk, pixels)):
                 at = pixel * targets * channels + target
                 held = load(total, at)
-                for source in range(place, place + sources * channels, channels):
-                    seen = load(y, pixel * numbers + source)
-                    held = fused(seen, load(factor, n * numbers + source), held)
+                for each in range(maps):
+                    own = (each * samples * pixels + pixel) * numbers
+                    row = (each * samples + n) * numbers
+                    for source in range(place, place + sources * channels, channels):
+                        held = fused(load(y, own + source), load(factor, row + source), held)
                 store(total, at, held)

@@ -106,7 +106,9 @@ def test_values_first_and_second_derivatives_are_those_of_the_library(
         along = torch.stack([slope.square().sum() for slope in first]).sum()
         both.append([total, *plain, *first, *torch.autograd.grad(along, inputs)])
     for one, other in zip(*both, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-8, atol=1e-8 * float(other.abs().max()))
+        torch.testing.assert_close(
+            one, other, rtol=1e-8, atol=1e-8 * float(other.detach().abs().max())
+        )
     running = [
         [value for own in layers for value in own.state_dict().values()]
         for layers in (_flat(each.layers for each in operations), _flat(others))
@@ -144,4 +146,4 @@ def test_what_stands_before_the_norm_layers_is_all_that_is_kept() -> None:
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda y: y):
         mixed_separable(x, operations, shares)
-    assert sorted(kept)[-6:] == [x.numel(), *[TARGETS * x.numel()] * 5]
+    assert sorted(kept)[-3:] == [x.numel(), 2 * TARGETS * x.numel(), 3 * TARGETS * x.numel()]

@@ -64,6 +64,10 @@ def test_sums_of_slopes_and_gradients(edges: Edges, pixels: int, relu: bool) -> 
     total, along = norms.sums_of_slopes(slope, y, factor, shift, edges, relu, 2)
     _same(total, behind.sum(1))
     _same(along, (behind * standard).sum(1))
+    again = norms.sums_of_slopes(slope[:1], y, factor, shift, edges, relu, 2)
+    one = np.repeat(behind[:1] if not relu else _per_edge(slope[:1], edges), N, axis=0)
+    one = np.where(standard > 0, one, 0) if relu else one
+    _same(again[0], one.sum(1))
     out = np.full_like(y, np.nan)
     gate = (factor, shift) if relu else None
     norms.combined(slope, y, gate, (a, b, c), out, edges, 2)
@@ -72,10 +76,10 @@ def test_sums_of_slopes_and_gradients(edges: Edges, pixels: int, relu: bool) -> 
 
 def test_add_weighted(edges: Edges, pixels: int) -> None:
     numbers = int(np.prod(edges))
-    y, factor = _noise(N, pixels, numbers), _noise(N, numbers)
+    y, factor = _noise(3, N, pixels, numbers), _noise(3, N, numbers)
     total = np.ones((N, pixels, edges.targets * edges.channels))
     norms.add_weighted(y, factor, total, edges, 2)
-    expected = (y * factor[:, None]).reshape(N, pixels, *edges).sum(3)
+    expected = (y * factor[:, :, None]).sum(0).reshape(N, pixels, *edges).sum(3)
     _same(total, 1 + expected.reshape(total.shape))
 
 
