@@ -67,7 +67,8 @@ def conv2d(
     Args:
         bias: by default, whether no norm layer follows.
     """
-    convolution = nn.Conv2d(
+    kind = PointwiseConv2d if kernel_size == 1 and not padding else nn.Conv2d
+    convolution = kind(
         in_channels,
         out_channels,
         kernel_size,
@@ -78,6 +79,20 @@ def conv2d(
         bias=not has_norm_layer(normalisation) if bias is None else bias,
     )
     return spectral_norm(convolution) if normalisation == "spectral" else convolution
+
+
+class PointwiseConv2d(nn.Conv2d):
+    """1x1 convolution without padding, which takes every stride-th pixel before it multiplies.
+
+    oneDNN's strided weight gradient of few channels, with channels last, writes beyond its memory:
+    it crashes or is wrong (https://github.com/uxlfoundation/oneDNN/issues/6035).
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, in_channels, H, W) to (N, out_channels, ceil(H / stride), ceil(W / stride))."""
+        rows, columns = self.stride
+        seen = input[..., ::rows, ::columns]
+        return functional.conv2d(seen, self.weight, self.bias, groups=self.groups)
 
 
 class StackedConvolution(nn.Module):

@@ -90,3 +90,32 @@ def test_spectral_normalisation_makes_the_largest_singular_value_one(
 def test_a_linear_layer_is_plain_unless_the_network_is_spectrally_normalised() -> None:
     assert type(linear("batch", 3, 1)) is nn.Linear
     assert linear("batch", 3, 1).bias is not None
+
+
+@pytest.mark.parametrize("size", [(16, 12), (9, 7)])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_a_pointwise_convolution_of_few_channels_last_has_its_gradients(
+    size: tuple[int, int], stride: int
+) -> None:
+    layer = conv2d("none", 4, 8, 1, stride=stride).double()
+    x = torch.randn(8, 4, *size, dtype=torch.float64).to(memory_format=torch.channels_last)
+    x.requires_grad_()
+    y = layer(x)
+    slope = torch.randn_like(y)
+    weight, bias = layer.parameters()
+    seen = x[:, :, ::stride, ::stride]
+    expected = torch.einsum("nihw,oi->nohw", seen, weight[:, :, 0, 0]) + bias[:, None, None]
+    torch.testing.assert_close(y, expected)
+    inputs = [x, weight, bias]
+    found = torch.autograd.grad(y, inputs, slope)
+    for one, other in zip(found, torch.autograd.grad(expected, inputs, slope), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_weight_gradients_of_few_channels_last_are_right_in_single_precision() -> None:
+    layer = conv2d("none", 4, 8, 1, stride=2, bias=False)
+    x = torch.randn(8, 4, 48, 48).to(memory_format=torch.channels_last)
+    slope = torch.randn(8, 8, 24, 24).to(memory_format=torch.channels_last)
+    (found,) = torch.autograd.grad(layer(x), list(layer.parameters()), slope)
+    expected = torch.einsum("nihw,nohw->oi", x[:, :, ::2, ::2], slope)
+    torch.testing.assert_close(found[:, :, 0, 0], expected, rtol=1e-4, atol=1e-3)
