@@ -15,11 +15,10 @@ Maps are (N, pixels, ..., C) and dense; layers have as many channels as stand be
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any, Protocol, runtime_checkable
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -72,6 +71,11 @@ class Statistics:
     scale: Tensor
     average: Average | None = None
     eps: float = 0.0
+
+    def of_one(self, place: int) -> Statistics:
+        """Those of one map alone."""
+        one = slice(place, place + 1)
+        return replace(self, mean=self.mean[one], scale=self.scale[one])
 
     def of(self, maps: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Mean and scale, as functions of the maps if their gradients are to be differentiated."""
@@ -128,17 +132,16 @@ class _Normalised(torch.autograd.Function):
         ctx.save_for_backward(*maps)
         ctx.given, ctx.relu = given, relu
         if are_compiled(*maps):
-            return _kernels().standardised(maps, given.mean, given.scale, relu).unbind()
+            return tuple(_kernels().standardised(maps, given, relu).unbind())
         results = _standard(maps, given.mean, given.scale)
         return tuple(y.relu_() for y in results) if relu else tuple(results)
 
     @staticmethod
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
         maps = ctx.saved_tensors
-        mean, scale = ctx.given.of(maps)
         if not torch.is_grad_enabled() and are_compiled(*maps, *slopes):
-            found = _kernels().Slopes(slopes, maps, mean, scale, ctx.relu)
-            return None, None, *found.to_maps(taken_over(ctx.given.average, found.averages, maps))
+            return None, None, *_kernels().Slopes(slopes, maps, ctx.given, ctx.relu).to_maps()
+        mean, scale = ctx.given.of(maps)
         standard = _standard(maps, mean, scale)
         if ctx.relu:
             slopes = tuple(
@@ -159,7 +162,7 @@ class _Weighted(torch.autograd.Function):
         ctx.save_for_backward(weights, *maps)
         ctx.given = given
         if are_compiled(*maps):
-            total: Tensor = _kernels().weighted(maps, given.mean, given.scale, weights)
+            total: Tensor = _kernels().weighted(maps, given, weights)
             return total
         factor = weights.unsqueeze(1).unsqueeze(-1) * given.scale
         total = -(factor * given.mean).sum(0).unsqueeze(1)
@@ -170,13 +173,11 @@ class _Weighted(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         weights, *maps = ctx.saved_tensors
-        average = ctx.given.average
-        mean, scale = ctx.given.of(maps)
-        pixels = g.shape[1]
         if not torch.is_grad_enabled() and are_compiled(*maps, g):
-            found = _kernels().Slopes([g], maps, mean, scale, relu=False)
-            averages = taken_over(average, found.averages, maps)
-            return found.to_weights(), None, *found.to_maps(averages, weights)
+            found = _kernels().Slopes([g], maps, ctx.given, relu=False)
+            return found.to_weights(), None, *found.to_maps(weights)
+        average, pixels = ctx.given.average, g.shape[1]
+        mean, scale = ctx.given.of(maps)
         along = g.mean(1).unsqueeze(2).unsqueeze(0)
         g = g.unsqueeze(3).expand(maps[0].shape).contiguous()
         slopes = [g] * len(maps)
@@ -188,19 +189,6 @@ class _Weighted(torch.autograd.Function):
         slope = -factor * scale * average(standard)
         shift = -factor * average(along) - slope * mean
         return to_weights, None, *_combined(slopes, factor, maps, slope, shift)
-
-
-def taken_over(
-    average: Average | None, averages: np.ndarray, maps: Sequence[Tensor] | Tensor
-) -> np.ndarray | None:
-    """Averages over pixels, (2, maps, N, R), over all that a norm layer takes together."""
-    if average is None:
-        return None
-    if isinstance(average, Within):
-        found: np.ndarray = _kernels().averaged(averages, average.channels, average.joined)
-        return found
-    values = torch.from_numpy(averages).view(-1, averages.shape[2], *maps[0].shape[2:])
-    return average(values).reshape(2, len(maps), -1, averages.shape[3]).numpy()
 
 
 def _kernels() -> ModuleType:
@@ -238,7 +226,7 @@ def statistics(layers: Sequence[nn.Module], maps: Sequence[Tensor] | Tensor) -> 
     apart = maps.detach() if isinstance(maps, Tensor) else [y.detach() for y in maps]
     mean, scale = _moments(apart, average, layer.eps)
     if isinstance(layer, _BatchNorm):
-        _track(layers, mean, scale, layer.eps, count)
+        _track(layers, mean[:, :1], scale[:, :1], layer.eps, count)
     return Statistics(mean, scale, average, layer.eps)
 
 
@@ -262,9 +250,7 @@ def _moments(
     given = [maps] if isinstance(maps, Tensor) else maps
     apart = not any(y.requires_grad for y in given)
     if apart and isinstance(average, Within) and are_compiled(*given):
-        found: tuple[Tensor, Tensor] = _kernels().statistics(
-            maps, average.channels, average.joined, eps
-        )
+        found: tuple[Tensor, Tensor] = _kernels().statistics(maps, average, eps)
         return found
     each = list(maps)
     sums = torch.cat([_averages(each), _averages_of_products(each, each)])

@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from search_spaces import map_norm_kernels
-from search_spaces.map_norm import Statistics, statistics, taken_over
+from search_spaces.map_norm import Statistics, statistics
 from search_spaces.map_norm_kernels import Slopes
 from search_spaces.mixed_separable import Operation
 from search_spaces.separable_kernels import Needed, SeparableKernels, WeightGradients
@@ -44,12 +44,12 @@ def forward(x: Tensor, operations: Sequence[Operation], shares: Tensor) -> tuple
     between, before = between.flatten(2, 3), None
     if twice:
         before = statistics([operations[place].layers[0] for place in twice], between)
-        behind_relu = map_norm_kernels.standardised(between, before.mean, before.scale, relu=True)
+        behind_relu = map_norm_kernels.standardised(between, before, relu=True)
         for place, image in zip(twice, _images(behind_relu.unflatten(2, size[1:])), strict=True):
             SeparableKernels(operations[place].convolutions[1], 1).forward(image, results[place])
     last = last.flatten(2, 3).unflatten(3, shares.shape[1:])
     behind = statistics([each.layers[-1] for each in operations], last)
-    total = map_norm_kernels.weighted(last, behind.mean, behind.scale, shares)
+    total = map_norm_kernels.weighted(last, behind, shares)
     return total, Kept(between, last, (before, behind))
 
 
@@ -100,12 +100,11 @@ class Backward:
     def gradients(self, slope: Tensor) -> tuple[Tensor | None, Tensor, list[WeightGradients]]:
         """Of x, of the shares and of the weights, from the slope of the sum."""
         last, given = self.kept.last, self.kept.standards[1]
-        slopes = Slopes([slope], last, given.mean, given.scale, relu=False)
+        slopes = Slopes([slope], last, given, relu=False)
         if self.to_x is None and not any(any(each) for some in self.needed for each in some):
             nothing = [WeightGradients(None, None, None) for some in self.needed for _ in some]
             return None, slopes.to_weights(), nothing
-        averages = taken_over(given.average, slopes.averages, last)
-        found = self._of_all(slopes.to_maps(averages, self.shares))
+        found = self._of_all(slopes.to_maps(self.shares))
         return self.to_x, slopes.to_weights(), found
 
     def _of_all(self, slopes: Iterator[Tensor]) -> list[WeightGradients]:
@@ -135,8 +134,7 @@ class Backward:
         """Gradients of the weights, and to ``to_seen`` that of what the convolution sees."""
         given, y = self.kept.standards[0], self.kept.between[order]
         assert given is not None
-        one = slice(order, order + 1)
-        (seen,) = map_norm_kernels.standardised([y], given.mean[one], given.scale[one], relu=True)
+        (seen,) = map_norm_kernels.standardised([y], given.of_one(order), relu=True)
         kernels = SeparableKernels(self.operations[place].convolutions[1], 1)
         x, behind, to_x = (self._image(each) for each in (seen, slope, to_seen))
         return kernels.backward(x, behind, to_x, self.needed[place][1])
@@ -147,5 +145,4 @@ class Backward:
     def _before_relu(self, slopes: Tensor) -> Iterator[Tensor]:
         given, maps = self.kept.standards[0], self.kept.between
         assert given is not None
-        found = Slopes(slopes, maps, given.mean, given.scale, relu=True)
-        return found.to_maps(taken_over(given.average, found.averages, maps))
+        return Slopes(slopes, maps, given, relu=True).to_maps()

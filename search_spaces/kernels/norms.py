@@ -35,12 +35,49 @@ class Edges(NamedTuple):
     channels: int
 
 
+class Together(NamedTuple):
+    """What a norm layer averages over, beside pixels: some channels, and all samples or one."""
+
+    channels: int
+    samples: int
+
+
 def moments(y: np.ndarray, threads: int) -> np.ndarray:
     """Sums of y and of y^2 over pixels, (2, N, R)."""
     parts, size = _parts(y)
     flat = y.reshape(-1), parts.reshape(-1)
     in_threads(lambda a, b: _moments(*flat, size, a, b), parts.shape[0] * parts.shape[1], threads)
     return _total(parts)
+
+
+def statistics(
+    sums: np.ndarray, pixels: int, together: Together, eps: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and scale (N, R) from `moments`."""
+    mean, scale = np.empty_like(sums)
+    _statistics(sums, mean, scale, pixels, together, eps)
+    return mean, scale
+
+
+def coefficients(
+    sums: np.ndarray,
+    standard: tuple[np.ndarray, np.ndarray],
+    weights: np.ndarray,
+    pixels: int,
+    together: Together,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows a, b and c, (N, R), by which `combined` gives gradients behind norm layers.
+
+    Args:
+        sums: of slopes, by `sums_of_slopes`.
+        standard: factor and shift, (N, R).
+        weights: of the standardised maps, (maps, R); the first of the N samples are of the first.
+        pixels: of a map.
+        together: what the norm layer averages over.
+    """
+    a, b, c = (np.empty_like(sums[0]) for _ in range(3))
+    _coefficients(sums, *standard, weights, a, b, c, pixels, together)
+    return a, b, c
 
 
 def standardised(
@@ -143,6 +180,59 @@ def _moments(y, parts, size, begin, end):  # type: ignore[no-untyped-def]
             at = 2 * task * numbers + place
             store(parts, at, total)
             store(parts, at + numbers, square)
+
+
+@compiled
+def _averaged(values, place, row, pixels, together):  # type: ignore[no-untyped-def]
+    """The average that a sample and channel are part of."""
+    channels, samples = together
+    first_row, first = row - row % samples, place - place % channels
+    total = 0.0
+    for n in range(first_row, first_row + samples):
+        for channel in range(first, first + channels):
+            total += values[n, channel]
+    return total / (channels * samples * pixels)
+
+
+@compiled
+def _statistics(sums, mean, scale, pixels, together, eps):  # type: ignore[no-untyped-def]
+    channels, samples = together
+    for row in range(mean.shape[0]):
+        for place in range(mean.shape[1]):
+            if row % samples:
+                mean[row, place] = mean[row - 1, place]
+                scale[row, place] = scale[row - 1, place]
+            elif place % channels:
+                mean[row, place] = mean[row, place - 1]
+                scale[row, place] = scale[row, place - 1]
+            else:
+                average = _averaged(sums[0], place, row, pixels, together)
+                square = _averaged(sums[1], place, row, pixels, together)
+                variance = max(square - average * average, 0.0)
+                mean[row, place] = average
+                scale[row, place] = 1 / np.sqrt(variance + eps)
+
+
+@compiled
+def _coefficients(sums, factor, shift, weights, a, b, c, pixels, together):  # type: ignore[no-untyped-def]
+    samples = len(a) // len(weights)
+    constant, along = np.empty_like(a), np.empty_like(a)
+    for row in range(a.shape[0]):
+        for place in range(a.shape[1]):
+            if row % together.samples:
+                constant[row, place] = constant[row - 1, place]
+                along[row, place] = along[row - 1, place]
+            elif place % together.channels:
+                constant[row, place] = constant[row, place - 1]
+                along[row, place] = along[row, place - 1]
+            else:
+                constant[row, place] = _averaged(sums[0], place, row, pixels, together)
+                along[row, place] = _averaged(sums[1], place, row, pixels, together)
+            own = factor[row, place] * weights[row // samples, place]
+            slope = -own * along[row, place]
+            a[row, place] = own
+            b[row, place] = slope * factor[row, place]
+            c[row, place] = slope * shift[row, place] - own * constant[row, place]
 
 
 @compiled
