@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from types import ModuleType
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -303,9 +303,9 @@ def _track(
     """Running statistics as batch norm keeps them, of the unbiased variance."""
     variance = (scale**-2 - eps) * (count / (count - 1))
     for layer, means, variances in zip(layers, mean, variance, strict=True):
-        buffers = dict(layer.named_buffers())
-        momentum = layer.momentum
-        assert isinstance(momentum, float)
-        buffers["running_mean"].lerp_(means.view(-1), momentum)
-        buffers["running_var"].lerp_(variances.view(-1), momentum)
-        buffers["num_batches_tracked"].add_(1)
+        assert isinstance(layer, _BatchNorm)
+        mean_before, variance_before, batches = layer.buffers(recurse=False)
+        momentum = cast(float, layer.momentum)
+        mean_before.lerp_(means.flatten(), momentum)
+        variance_before.lerp_(variances.flatten(), momentum)
+        batches.add_(1)
