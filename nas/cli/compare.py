@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 from msgspec import Struct
 
+from nas.cli.common import check_writable, parse_options, with_variants
 from nas.cli.common import main as run_command
-from nas.cli.common import parse_options, with_variants
 from nas.cli.stopping import stops_in_order
 from nas.comparison.recipe import Recipe, anchored_out, default_out, read_recipe
 from nas.errors import UsageError
@@ -105,7 +105,7 @@ def compare() -> None:
     if options.dry_run:
         _list(recipe, cells, left, engine)
         return
-    out.mkdir(parents=True, exist_ok=True)
+    check_writable(out)
     with RunFolder(out).locked():
         _run(recipe, cells, left, out, engine)
         comparison = _conclude(recipe, options, out)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import socket
 import sys
 import uuid
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
@@ -30,6 +31,9 @@ from nas.runs import atomic_write
 from nas.version import __version__
 
 POLL_SECONDS = 1.0
+REACH_SECONDS = 10.0
+"""How long the head of a cluster may take to answer at all."""
+
 PACKING_SECONDS = 60.0
 """How long a stopped job's folder may take to come home, after the process has left."""
 
@@ -59,17 +63,29 @@ def connect(address: str | None) -> None:
         return
     os.environ.setdefault(USAGE_VARIABLE, "0")
     try:
+        _reach(address)
         ray.init(
             address=address or "local",
             log_to_driver=False,
             logging_level=logging.ERROR,
             include_dashboard=False if address is None else None,
         )
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         raise UsageError(
             f"There is no Ray cluster at {address}: {_line(error)}. Start its first node by ray "
             "start --head, and give --address HOST:PORT as that prints it."
         ) from error
+
+
+def _reach(address: str | None) -> None:
+    """Knock at HOST:PORT, for which Ray itself waits for minutes.
+
+    Raises:
+        OSError: nobody answers.
+    """
+    host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
+    if colon and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=REACH_SECONDS).close()
 
 
 def has_devices() -> bool:

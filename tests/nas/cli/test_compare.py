@@ -91,6 +91,7 @@ def test_what_the_command_line_says_is_refused_too(command: Command, tmp_path: P
     command("compare", path, "--variant", "fast").refused(2, "no variant 'fast'")
     command("compare", tmp_path / "none.toml").refused(2, "Cannot read")
     command("compare", path, "--data", "mine.data_root=x").refused(2, "no data set 'mine'")
+    command("compare", path, "--out", path / "runs").refused(4, "Cannot write into")
 
 
 def test_a_dry_run_lists_cells_and_leaves_nothing(command: Command, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 import threading
@@ -26,6 +27,7 @@ from nas.comparison.running import Progress, run
 from nas.engines import FOLDER, LOST, Engine, Job, Outcome
 from nas.engines.local import LocalEngine
 from nas.engines.ray_cluster import RayEngine, connect, room
+from nas.errors import UsageError
 from nas.preparation import open_data
 from nas.runs import RunFolder
 from nas.settings import DataSettings
@@ -53,6 +55,15 @@ for step in range(STEPS):
     open(f"{folder}/step{step}", "w").write(str(os.getpid()))
 """
 """Goes on where it was, leaves when who started it is gone, and notes every start."""
+
+
+def test_an_address_where_nobody_answers_is_refused_at_once() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    for address in (f"127.0.0.1:{port}", f"ray://127.0.0.1:{port}"):
+        with pytest.raises(UsageError, match="no Ray cluster at .* Connection refused"):
+            connect(address)
 
 
 class Nodes:
