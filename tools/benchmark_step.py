@@ -48,6 +48,7 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from nas.bilevel import Bilevel, Group, Player, UnrolledStep
+from nas.budget.memory import peak_bytes, present_bytes
 from nas.captured import WARM_UP, Captured, CudaGraphs
 from nas.data.batches import Batch
 from nas.devices import resolve_device
@@ -235,7 +236,8 @@ def measure_times(
 def measure_step(cell: Cell, side: str, device: torch.device) -> dict[str, Any]:
     """Peak of the memory of one step in MB, its time, and what it is made of."""
     load_libraries(device)
-    before = _status("VmRSS")
+    cuda = device.type == "cuda"
+    before = 0 if cuda else present_bytes(device)
     taker = new_taker(cell, side, device)
     taker.remember()
     for _ in range(WARM_UP + 1 if side == "captured" else 0):
@@ -250,8 +252,7 @@ def measure_step(cell: Cell, side: str, device: torch.device) -> dict[str, Any]:
     ):
         taker.step()
     took = time.perf_counter() - begin
-    cuda = device.type == "cuda"
-    memory = torch.cuda.max_memory_allocated(device) / 2**20 if cuda else _status("VmHWM") - before
+    memory = (peak_bytes(device) - before) / 2**20
     whole = work if cuda or side == "plain" else work_in_torch(taker)
     graphs = 2 if side == "captured" else 0
     return {
@@ -282,12 +283,6 @@ def load_libraries(device: torch.device) -> None:
     with Work():
         network(torch.rand(2, 1, 8, 8, device=device)).sum().backward()
         optimizer.step()
-
-
-def _status(name: str) -> float:
-    """A line of the process' status, in MB."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(name))
 
 
 class NotRun(Exception):

@@ -37,6 +37,7 @@ import torch
 from machine_rates import seconds
 from torch import Tensor
 
+from nas.budget.memory import peak_bytes, present_bytes
 from nas.cli.common import checked
 from nas.data.batches import Batch
 from nas.deviations import deviations
@@ -300,20 +301,12 @@ def run_child(arguments: argparse.Namespace) -> None:
     """Print what two steps add to the memory of this process, or of the GPU, in MB."""
     device = resolve_device(arguments.device)
     data = open_data(settings_of(DEFAULT, arguments).data)
-    before = status("VmRSS")
+    before = 0 if device.type == "cuda" else present_bytes(device)
     stage = new_stage(arguments.child, arguments, data)
     step = step_of(stage, next(draw_pairs(stage, noise=False)))
     for _ in range(2):
         step()
-    on_gpu = device.type == "cuda"
-    allocated = torch.cuda.max_memory_allocated(device) / 2**20 if on_gpu else 0.0
-    print(allocated or status("VmHWM") - before)
-
-
-def status(name: str) -> float:
-    """A line of this process' status, in MB."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(name))
+    print((peak_bytes(device) - before) / 2**20)
 
 
 def markdown(rows: Sequence[Row], titles: Sequence[str], head: str) -> str:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import resource
 import sys
-from pathlib import Path
 
 import torch
 
-STATUS = Path("/proc/self/status")
+from nas.memory import peak, resident
 
 
 def present_bytes(device: torch.device) -> int:
@@ -18,25 +17,14 @@ def present_bytes(device: torch.device) -> int:
     """
     if device.type == "cuda":
         return torch.cuda.memory_allocated(device)
-    return _status("VmRSS") or _largest()
+    return resident() or _largest()
 
 
 def peak_bytes(device: torch.device) -> int:
     """The largest that `present_bytes` has been."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    return _status("VmHWM") or _largest()
-
-
-def _status(name: str) -> int | None:
-    """A number of bytes that Linux tells of the process.
-
-    That of getrusage is no replacement there: a process inherits it from the one that starts it.
-    """
-    if not STATUS.exists():
-        return None
-    lines = STATUS.read_text().splitlines()
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(name)), None)
+    return peak() or _largest()
 
 
 def _largest() -> int:

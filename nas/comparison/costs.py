@@ -18,7 +18,7 @@ import torch
 from msgspec import Struct
 
 from nas.comparison.record import Cost
-from nas.engines.memory import peak
+from nas.memory import peak
 from nas.runs import unwritable
 
 COST_FILE = "cost.jsonl"

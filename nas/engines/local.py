@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from nas.engines import FOLDER, LOG, Job, Outcome
-from nas.engines.memory import free_memory, peak, resident
+from nas.memory import free_memory, peak, resident
 
 POLL_SECONDS = 0.2
 PATIENCE_SECONDS = 120.0

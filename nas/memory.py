@@ -18,13 +18,16 @@ def free_memory(meminfo: Path = Path("/proc/meminfo"), cgroup: Path = CGROUP) ->
     return min(left, default=None)
 
 
-def resident(process: int) -> int | None:
+def resident(process: int | str = "self") -> int | None:
     """Bytes of memory that a process takes at present; None where that is not known."""
     return _field(Path(f"/proc/{process}/status"), "VmRSS")
 
 
 def peak(process: int | str = "self") -> int | None:
-    """The most bytes of memory that a process has taken; None where that is not known."""
+    """The most bytes of memory that a process has taken; None where that is not known.
+
+    That of getrusage is no replacement: a process inherits it from the one that starts it.
+    """
     return _field(Path(f"/proc/{process}/status"), "VmHWM")
 
 

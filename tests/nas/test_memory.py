@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nas.engines.memory import free_memory, peak, resident
+from nas.memory import free_memory, peak, resident
 
 MEMINFO = "MemTotal:  24000 kB\nMemFree:  100 kB\nMemAvailable:    2000 kB\n"
 
