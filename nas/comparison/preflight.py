@@ -10,12 +10,13 @@ import torch
 from nas import libraries
 from nas.comparison.cells import Cell, cells_of, plan_of
 from nas.comparison.recipe import Method, Recipe, parse_method
-from nas.errors import DataError
+from nas.errors import DataError, UsageError, UserError
 from nas.networks import build_discriminator, build_segmenter
 from nas.preparation import Data, open_data
 from nas.retrain import check_settings as check_retraining
 from nas.retrain import resolve_adversary
 from nas.search import check_settings as check_search
+from nas.settings import DataSettings
 
 
 def check_comparison(recipe: Recipe) -> None:
@@ -24,13 +25,23 @@ def check_comparison(recipe: Recipe) -> None:
     Raises:
         UsageError, DataError, RunError: with what is wrong, and where.
     """
-    opened = {name: open_data(data) for name, data in recipe.datasets.items()}
+    opened = {name: _open(name, data) for name, data in recipe.datasets.items()}
     for name, data in opened.items():
         _check_split(name, data, recipe.parsed_methods())
     first = recipe.seeds[0]
     for cell in cells_of(msgspec.structs.replace(recipe, seeds=(first,))):
         if not cell.draw:
             _check_cell(recipe, cell, opened[cell.dataset])
+
+
+def _open(name: str, settings: DataSettings) -> Data:
+    """A data set; what is wrong with it is told with its name, and in the recipe's words."""
+    try:
+        return open_data(settings)
+    except UserError as error:
+        missing = isinstance(error, UsageError) and settings.data_root is None
+        where = f" (data_root = DIR there, or --data {name}.data_root=DIR)" if missing else ""
+        raise type(error)(f"[datasets.{name}]{where}: {error}") from error
 
 
 def _check_split(name: str, data: Data, methods: tuple[Method, ...]) -> None:

@@ -69,7 +69,7 @@ def importable(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"methods": ["none", "resnet10?widht=3"]}, 2, ("widht", "did you mean 'width'")),
         ({"methods": ["none", "missing.json"]}, 4, ("missing.json", "Cannot read")),
         ({"backbones": ["unett"]}, 2, ("unett", "did you mean 'unet'")),
-        ({"datasets": {"mine": {"dataset": "folder"}}}, 2, ("data",)),
+        ({"datasets": {"mine": {"dataset": "folder"}}}, 2, ("--data mine.data_root=DIR",)),
         ({"datasets": {"mine": {"dataset": "phantom"}}}, 3, ("no validation images", "random:2")),
         ({"architecture": {"warmup_epochs": 3}}, 2, ("warmup",)),
         ({"budget": {"epochs": 0}}, 2, ("epochs",)),
