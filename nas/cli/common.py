@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -100,7 +100,7 @@ def parse_run(
     given = _arguments(arguments)
     if "--resume" in given and not {"-h", "--help"} & set(given):
         return _resumed(kind, command, given)
-    return _anchored(parse(kind, command, given))
+    return anchored(parse(kind, command, given))
 
 
 def _configured(kind: type[Settings], path: Path, variants: Sequence[str]) -> Settings:
@@ -108,7 +108,15 @@ def _configured(kind: type[Settings], path: Path, variants: Sequence[str]) -> Se
 
     One file may serve several commands: tables that only another command has are passed over.
     """
-    tables = with_variants(read_toml(path), variants, path)
+    return settings_of(kind, with_variants(read_toml(path), variants, path), path)
+
+
+def settings_of(kind: type[Settings], tables: Mapping[str, Any], path: Path) -> Settings:
+    """The settings of a command in the tables of a file; what is required and missing stays open.
+
+    Raises:
+        UsageError: a name or value is not expected.
+    """
     fields = {field.name: field for field in msgspec.structs.fields(kind)}
     unknown = set(tables) - set(fields) - SHARED_TABLES
     if unknown:
@@ -129,18 +137,22 @@ def _configured(kind: type[Settings], path: Path, variants: Sequence[str]) -> Se
     return kind(**values)
 
 
-def with_variants(tables: Mapping[str, Any], names: Sequence[str], path: Path) -> dict[str, Any]:
+def with_variants(
+    tables: Mapping[str, Any], names: Sequence[str], path: Path, kept: Collection[str] = ()
+) -> dict[str, Any]:
     """The tables of a settings file with those of its variants laid over them, one by one.
 
     Args:
         tables: of the file; `NO_SETTINGS` are left out.
         names: of the variants.
         path: of the file.
+        kept: those of `NO_SETTINGS` that are not left out.
 
     Raises:
         UsageError: the file has no variant of a name.
     """
-    settings = {name: table for name, table in tables.items() if name not in NO_SETTINGS}
+    left_out = {name for name in NO_SETTINGS if name not in kept}
+    settings = {name: table for name, table in tables.items() if name not in left_out}
     variants = tables.get("variants", {})
     if not isinstance(variants, dict) or not all(isinstance(v, dict) for v in variants.values()):
         raise UsageError(f"{path}: variants must be tables, [variants.NAME].")
@@ -149,15 +161,16 @@ def with_variants(tables: Mapping[str, Any], names: Sequence[str], path: Path) -
             raise UsageError(
                 f"{path} has no variant {name!r}; it has {', '.join(variants) or 'none'}."
             )
-        settings = _laid_over(settings, variants[name])
-    return settings
+        settings = laid_over(settings, variants[name])
+    return {name: table for name, table in settings.items() if name not in left_out}
 
 
-def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+def laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested tables, values of the second in place of those of the first."""
     merged = dict(below)
     for name, value in above.items():
         if isinstance(value, dict) and name in merged:
-            value = _laid_over(_table(name, merged[name]), value)
+            value = laid_over(_table(name, merged[name]), value)
         merged[name] = value
     return merged
 
@@ -175,7 +188,7 @@ def _resumed(kind: type[Settings], command: str, given: Sequence[str]) -> Settin
     folder = RunFolder.open(Path(path), command.removeprefix("nas-"))
     started = folder.read_settings(kind)
     default = _default(kind, given) or started
-    wanted = _anchored(checked(_parse(kind, command, given, default)))
+    wanted = anchored(checked(_parse(kind, command, given, default)))
     for name, (before, now) in _differences(started, wanted).items():
         raise RunError(
             f"{path} was started with {name} = {before}, and --resume cannot change that to "
@@ -184,7 +197,7 @@ def _resumed(kind: type[Settings], command: str, given: Sequence[str]) -> Settin
     return wanted
 
 
-def _anchored(settings: Any) -> Any:
+def anchored(settings: Any) -> Any:
     """The settings with absolute paths, so that a run can be used from any folder."""
     changed: dict[str, Any] = {
         "backbone": anchored_network(settings.backbone),
@@ -199,6 +212,38 @@ def _anchored(settings: Any) -> Any:
             genotype=None if genotype is None else absolute(genotype),
         )
     return msgspec.structs.replace(settings, **changed)
+
+
+def named_by_options(
+    kind: type[Settings],
+    command: str,
+    tables: Mapping[str, Any],
+    path: Path,
+    arguments: Sequence[str],
+) -> dict[str, Any]:
+    """The settings that options of a command name, as tables of a settings file; paths absolute.
+
+    Args:
+        kind: of the settings.
+        command: whose options they are.
+        tables: of the file over which the options are laid.
+        path: of the file.
+        arguments: the options.
+
+    Raises:
+        UsageError: as `parse`.
+    """
+    given = _arguments(arguments)
+    settings = anchored(checked(_parse(kind, command, given, settings_of(kind, tables, path))))
+    names = {each.partition("=")[0][2:].replace("-", "_") for each in given if each[:2] == "--"}
+    return _only(msgspec.to_builtins(settings, enc_hook=str), names)
+
+
+def _only(tables: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    """Of nested tables the values with these names."""
+    below = {name: _only(each, names) for name, each in tables.items() if isinstance(each, dict)}
+    values = {name: each for name, each in tables.items() if name in names and name not in below}
+    return values | {name: table for name, table in below.items() if table}
 
 
 def _differences(started: Any, wanted: Any) -> dict[str, tuple[Any, Any]]:

@@ -6,18 +6,18 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 from msgspec import Struct
 
 from nas.cli.common import check_writable, parse_options, with_variants
 from nas.cli.common import main as run_command
+from nas.cli.engines import EngineOptions, make_engine, refuse_unused_engine_options
 from nas.cli.stopping import stops_in_order
 from nas.comparison.recipe import Recipe, anchored_out, default_out, read_recipe
-from nas.errors import UsageError
 from nas.runs import RunFolder, read_toml
-from nas.settings import Count, Rate
+from nas.settings import Count
 
 if TYPE_CHECKING:
     from nas.comparison.cells import Cell
@@ -54,46 +54,22 @@ class Options(Struct, frozen=True, kw_only=True):
     seeds: tuple[Count, ...] = ()
     """Seeds in place of the recipe's."""
 
-    engine: Literal["local", "ray", "slurm"] = "local"
-    """Where cells run: on this machine, on a Ray cluster, or on a cluster with SLURM."""
-
-    jobs: Count = 0
-    """Cells that run at the same time. 0: as many as fit on the cores (by --threads in the recipe's
-    [run]; local divides them, ray and slurm give one each) or the GPUs; with slurm 100 in the
-    queue."""
-
-    address: str | None = None
-    """Of the Ray cluster: HOST:PORT, ray://HOST:PORT, or auto for the one that this machine is part
-    of. By default this machine's own Ray."""
-
-    gpus_per_job: Rate | None = None
-    """GPUs of each cell, with ray also a part of one such as 0.25. By default 1 where the recipe's
-    run.device is cuda, or auto and a node of the Ray cluster has one; else none."""
-
-    send_data: bool = False
-    """Send data to the nodes of the Ray cluster that do not see this machine's files. Recipe,
-    genotypes, splits and groups are always sent there, and run folders come back; without this,
-    data has to be on the nodes by the same paths."""
-
-    slurm: tuple[str, ...] = ()
-    """Parameters of submitit for SLURM, NAME=VALUE ...: time=240 (minutes, needed; a cell that
-    takes longer saves and goes on), partition=gpu, account=NAME, mem=16GB, qos=NAME ..."""
-
     retry_failed: bool = False
     """Run cells that failed once more; else they stay as they are."""
 
     dry_run: bool = False
     """List the cells and about how long they take, from a few steps of each, and stop."""
 
+    engines: EngineOptions = EngineOptions()
+
 
 def compare() -> None:
     """Run what is missing, then say what came out."""
     options = parse_options(Options, COMMAND)
-    refuse_unused(options)
+    refuse_unused_engine_options(options.engines)
     recipe = _recipe(options)
     out = anchored_out(options.out or default_out(options.recipe))
 
-    from nas.cli.compare_engines import make_engine
     from nas.comparison.cells import cells_of
     from nas.comparison.preflight import check_comparison
     from nas.comparison.running import pending
@@ -101,7 +77,7 @@ def compare() -> None:
     check_comparison(recipe)
     cells = cells_of(recipe)
     left = pending(cells, out, options.retry_failed)
-    engine = make_engine(options, recipe, len(left), out)
+    engine = make_engine(options.engines, recipe.run, len(left), out)
     if options.dry_run:
         _list(recipe, cells, left, engine)
         return
@@ -110,29 +86,6 @@ def compare() -> None:
         _run(recipe, cells, left, out, engine)
         comparison = _conclude(recipe, options, out)
     _tell(comparison, out)
-
-
-ENGINES_OF = {
-    "address": ("ray",),
-    "gpus_per_job": ("ray", "slurm"),
-    "send_data": ("ray",),
-    "slurm": ("slurm",),
-}
-"""Options that not every engine has, with those that do."""
-
-
-def refuse_unused(options: Options) -> None:
-    """Refuse options that the engine does not have.
-
-    Raises:
-        UsageError: which.
-    """
-    for name, engines in ENGINES_OF.items():
-        if getattr(options, name) not in (None, False, ()) and options.engine not in engines:
-            raise UsageError(
-                f"--{name.replace('_', '-')} goes with --engine {' or '.join(engines)}, not with "
-                f"--engine {options.engine}."
-            )
 
 
 def _recipe(options: Options) -> Recipe:

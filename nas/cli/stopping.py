@@ -1,16 +1,21 @@
-"""Stopping a command that has jobs of an engine running."""
+"""Stopping a command that has jobs of an engine running, and those jobs."""
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
 from nas.errors import Interrupted
+
+WATCH_SECONDS = 1.0
 
 
 @contextmanager
@@ -50,3 +55,15 @@ class _Stopped(BaseException):
     def __init__(self, number: int) -> None:
         super().__init__(number)
         self.number = number
+
+
+def stop_with_parent() -> None:
+    """Save and leave, as on SIGTERM, when the process that started this one is gone."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(WATCH_SECONDS)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()

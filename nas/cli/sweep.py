@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -15,18 +13,19 @@ import tyro
 from msgspec import Struct
 
 from nas.cli.common import main as run_command
-from nas.cli.common import parse
+from nas.cli.common import parse_options
+from nas.cli.engines import EngineOptions, make_engine, refuse_unused_engine_options
 from nas.cli.stopping import stops_in_order
-from nas.errors import RunError
-from nas.runs import atomic_write
+from nas.errors import RunError, UsageError
+from nas.runs import RunFolder, atomic_write
 from nas.settings import Count, Positive
 
 if TYPE_CHECKING:
     from optuna import Study
+    from optuna.storages import RDBStorage
 
     from nas.sweep.outcome import Outcome
     from nas.sweep.recipe import SweptRecipe
-    from nas.sweep.trial import Trials
 
 COMMAND = "nas-sweep"
 
@@ -70,95 +69,95 @@ class Options(Struct, frozen=True, kw_only=True):
     """Seed of the points that are drawn."""
 
     prune: bool = False
-    """Stop a run at an epoch that is worse than the median of earlier runs at that epoch."""
+    """Stop a trial at the first epoch at which the best score of its first run so far is worse than
+    the median of earlier trials at that epoch, once five have ended."""
 
     storage: str | None = None
     """URL of the database that holds the study, by default a SQLite file in --out. With
-    postgresql://USER:PASSWORD@HOST/NAME the same command may run on many machines."""
+    postgresql://USER:PASSWORD@HOST/NAME the same command may run on many machines, each with an
+    --out of its own."""
 
-    jobs: Count = 0
-    """Trials that run at the same time; 0 for as many as fit on the cores or the GPUs, one each."""
+    retry_failed: bool = False
+    """Try the points of trials that failed once more; else they stay as they are."""
 
-    limit: Positive | None = None
-    """Take so many trials in this process at most, one after the other, and leave."""
+    engines: EngineOptions = EngineOptions()
 
 
 def sweep(arguments: list[str]) -> None:
     """Work on a sweep until it is done, and say what is best."""
     given, passed_on = _apart(arguments)
-    options = parse(Options, COMMAND, given)
+    options = parse_options(Options, COMMAND, given)
+    _refuse(options)
 
-    from nas.sweep.outcome import outcome_of
+    from nas.anchoring import absolute
+    from nas.sweep.preflight import check_sweep
     from nas.sweep.recipe import read_recipe
-    from nas.sweep.study import default_storage, open_study
-    from nas.sweep.trial import Trials
+    from nas.sweep.study import default_storage, known_study, open_storage
 
-    recipe = read_recipe(options.recipe, options.variant, _of_table(options))
-    _prepare(options.out)
-    study = open_study(recipe.plan, options.storage or default_storage(options.out))
-    _refuse_other(study, recipe, passed_on, options)
-    trials = Trials(options.out, recipe, passed_on)
-    try:
-        if options.limit:
-            _take_here(study, trials, options.limit)
-        else:
-            with stops_in_order(COMMAND, options.out):
-                _take_by_engine(study, trials, options, arguments)
-    finally:
-        _write(outcome_of(study, recipe.plan), trials)
-    if not options.limit:
-        _tell(outcome_of(study, recipe.plan), trials)
+    recipe = read_recipe(options.recipe, options.variant, _of_table(options), passed_on)
+    check_sweep(recipe, passed_on)
+    out = absolute(options.out)
+    _prepare(out)
+    with RunFolder(out).locked():
+        database = open_storage(options.storage or default_storage(out))
+        study = known_study(database, recipe.plan)
+        if study is not None:
+            _refuse_other(study, recipe, options)
+        study = _work(study, database, recipe, options, out)
+        _write(study, recipe, out)
+    _tell(study, recipe, out)
 
 
-def _take_here(study: Study, trials: Trials, limit: int) -> None:
-    from nas.sweep.outcome import ended, outcome_of
-    from nas.sweep.worker import take_one
-
-    plan = trials.recipe.plan
-    for _ in range(limit):
-        if ended(outcome_of(study, plan)) < plan.trials:
-            take_one(study, trials)
-
-
-def _take_by_engine(study: Study, trials: Trials, options: Options, arguments: list[str]) -> None:
-    """Processes of this command, each for one trial, until all are done.
+def _refuse(options: Options) -> None:
+    """Refuse options that do not go together.
 
     Raises:
-        RunError: one of them could not take a trial.
+        UsageError: which.
     """
-    from nas.cli.compare_engines import local_engine
-    from nas.engines import Job
+    refuse_unused_engine_options(options.engines)
+    if options.prune and options.engines.engine == "ray" and options.engines.address is not None:
+        raise UsageError(
+            "--prune compares runs while they train, and the folders of a cluster's runs come back "
+            "at their ends: leave out --address, or take --engine local or slurm."
+        )
+
+
+def _work(
+    study: Study | None,
+    database: RDBStorage,
+    recipe: SweptRecipe,
+    options: Options,
+    out: Path,
+) -> Study:
+    """Bring what is left of a sweep to its end; its study."""
+    from nas.sweep.lead import Lead
     from nas.sweep.outcome import ended, outcome_of
+    from nas.sweep.study import new_study, queue_failed
 
-    plan, table = trials.recipe.plan, trials.recipe.tables.get("run", {})
-    at = arguments.index("--") if "--" in arguments else len(arguments)
-    command = (*arguments[:at], "--limit", "1", *arguments[at:])
-    running = told = 0
+    plan = recipe.plan
+    if study is not None and options.retry_failed:
+        queue_failed(study)
+    left = plan.trials - (ended(outcome_of(study, plan)) if study is not None else 0)
+    if study is not None and left <= 0:
+        return study
+    run = recipe.settings_at(next(recipe.checked_points())).run
+    engine = make_engine(options.engines, run, left, out)
+    if study is None:
+        study = new_study(database, plan, _beginning(recipe))
+    print(f"{left} of {plan.trials} trials; {engine.slots} at a time, in {out}", flush=True)
+    told = {each.number for each in outcome_of(study, plan).trials if each.state != "running"}
 
-    def jobs() -> Iterator[Job]:
-        nonlocal running
-        number = 0
-        while (done := ended(outcome_of(study, plan))) + running < plan.trials:
-            running += 1
-            number += 1
-            yield Job(
-                name=f"trial {done + running}",
-                command=(sys.executable, "-m", "nas.cli.sweep", *command),
-                folder=trials.folder / "workers" / f"{number:04d}",
-            )
+    def tell() -> None:
+        outcome = outcome_of(study, plan)
+        _tell_new(outcome, told, plan.trials)
+        _write_tables(outcome, recipe, out)
 
-    left = plan.trials - ended(outcome_of(study, plan))
-    engine = local_engine(
-        table.get("device", "auto"), table.get("threads", 0), max(1, left), options.jobs
-    )
-    print(f"{left} of {plan.trials} trials; {engine.slots} at a time, in {options.out}", flush=True)
-    with closing(engine.run(jobs())) as outcomes:
-        for outcome in outcomes:
-            running -= 1
-            if not outcome.succeeded:
-                raise RunError(f"A trial could not be taken: {outcome.reason}")
-            told = _tell_new(outcome_of(study, plan), told)
-            _write(outcome_of(study, plan), trials)
+    try:
+        with stops_in_order(COMMAND, out):
+            Lead(out, recipe, study).run(engine, tell)
+    finally:
+        _write(study, recipe, out)
+    return study
 
 
 def _apart(arguments: list[str]) -> tuple[list[str], list[str]]:
@@ -184,26 +183,46 @@ def _prepare(out: Path) -> None:
         raise RunError(f"Cannot make {out}: {error.strerror or error}.") from error
 
 
-def _refuse_other(
-    study: Study, recipe: SweptRecipe, passed_on: list[str], options: Options
-) -> None:
+def _beginning(recipe: SweptRecipe) -> str:
+    """What a sweep must go on with: plan and settings, without what may change."""
+    from nas.sweep.trial import fixed
+
+    plan = msgspec.to_builtins(recipe.plan)
+    if recipe.plan.method != "grid":
+        del plan["trials"]
+    settings = recipe.settings_at(next(recipe.checked_points()))
+    kept = {"sweep": plan, "stage": recipe.stage, **fixed(settings, anywhere=True)}
+    return msgspec.json.encode(kept).decode()
+
+
+def _refuse_other(study: Study, recipe: SweptRecipe, options: Options) -> None:
     """Make sure that a sweep goes on with what it was begun with.
 
     Raises:
         RunError: it was begun otherwise.
     """
-    now = msgspec.json.encode([recipe.tables, recipe.stage, recipe.plan, passed_on]).decode()
-    before = study.user_attrs.get("begun_with")
-    if before is None:
-        study.set_user_attr("begun_with", now)
-    elif before != now:
+    from nas.comparison.cells import first_difference
+    from nas.sweep.study import BEGUN_WITH
+
+    before, now = (
+        msgspec.json.decode(each) for each in (study.user_attrs[BEGUN_WITH], _beginning(recipe))
+    )
+    difference = first_difference(before, now)
+    if difference is not None:
         raise RunError(
-            f"The sweep in {options.storage or options.out} was begun with other settings: go on "
+            f"The sweep in {options.storage or options.out} was begun with {difference}: go on "
             "with the recipe and options of then, or choose another --out."
         )
 
 
-def _write(outcome: Outcome, trials: Trials) -> None:
+def _write(study: Study, recipe: SweptRecipe, out: Path) -> None:
+    """Write everything that a sweep has found."""
+    from nas.sweep.outcome import concluded
+
+    _write_tables(concluded(study, recipe.plan), recipe, out)
+
+
+def _write_tables(outcome: Outcome, recipe: SweptRecipe, out: Path) -> None:
     from nas.sweep.outcome import comma_separated, markdown
 
     files = {
@@ -212,37 +231,41 @@ def _write(outcome: Outcome, trials: Trials) -> None:
         "sweep.csv": comma_separated(outcome).encode(),
     }
     if outcome.best_trial:
-        from nas.sweep.dimensions import at_point
-
-        best = at_point(trials.recipe.tables, outcome.best_trial.point)
-        files["best.toml"] = tomli_w.dumps(best).encode()
+        files["best.toml"] = tomli_w.dumps(recipe.tables_at(outcome.best_trial.point)).encode()
     for name, content in files.items():
-        with atomic_write(trials.folder / name) as stream:
+        with atomic_write(out / name) as stream:
             stream.write(content)
 
 
-def _tell_new(outcome: Outcome, told: int) -> int:
-    """Print the trials that have ended since so many were told; how many that makes."""
-    over = [trial for trial in outcome.trials if trial.state != "running"]
-    for trial in over[told:]:
+def _tell_new(outcome: Outcome, told: set[int], total: int) -> None:
+    """Print the trials that have ended and were not told; those that were are added."""
+    for trial in outcome.trials:
+        if trial.state == "running" or trial.number in told:
+            continue
+        told.add(trial.number)
         point = ", ".join(f"{key} = {value}" for key, value in trial.point.items())
         found = f"{outcome.score} {trial.score:.4f}" if trial.score is not None else trial.reason
-        print(f"{len(over)}/{len(outcome.trials)} {point}: {trial.state}, {found}", flush=True)
-    return len(over)
+        print(f"{len(told)}/{total} {point}: {trial.state}, {found}", flush=True)
 
 
-def _tell(outcome: Outcome, trials: Trials) -> None:
-    from nas.sweep.outcome import markdown
+def _tell(study: Study, recipe: SweptRecipe, out: Path) -> None:
+    """Print what was found, and what to do with it.
 
+    Raises:
+        RunError: no trial came to its end.
+    """
+    from nas.sweep.outcome import concluded, markdown
+
+    outcome = concluded(study, recipe.plan)
     print(markdown(outcome))
+    running = sum(trial.state == "running" for trial in outcome.trials)
+    if running:
+        print(f"{running} trials were stopped or run elsewhere; the same command goes on.")
     best = outcome.best_trial
     if best is None:
-        raise RunError(
-            f"No trial came to its end; the reasons stand in {trials.folder / 'sweep.md'}."
-        )
+        raise RunError(f"No trial came to its end; the reasons stand in {out / 'sweep.md'}.")
     print(f"Best: trial {best.number}, {outcome.score} {best.score:.4f} on validation images.")
-    command = f"nas-{trials.recipe.stage} --config {shlex.quote(str(trials.folder / 'best.toml'))}"
-    print(f"Next: {command} {shlex.join(trials.passed_on)}".rstrip())
+    print(f"Next: nas-{recipe.stage} --config {shlex.quote(str(out / 'best.toml'))}")
 
 
 def main() -> None:

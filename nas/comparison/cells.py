@@ -10,7 +10,6 @@ from msgspec import Struct
 
 from nas.comparison.recipe import Budget, Method, MethodKind, Recipe, parse_method, slug
 from nas.errors import RunError
-from nas.networks import is_genotype
 from nas.runs import RunFolder, atomic_write, decode_path, without_none
 from nas.settings import DataSettings, RetrainSettings, RunSettings, SearchSettings
 
@@ -130,19 +129,6 @@ def _search(recipe: Recipe, cell: Cell, data: DataSettings, run: RunSettings) ->
         architecture=recipe.architecture,
         run=run,
     )
-
-
-def inputs_of(plan: CellPlan) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
-    """Files that the process of a cell reads besides its folder: small ones, and data."""
-    settings = plan.retrain
-    data = settings.data
-    named = (settings.backbone, settings.adversary.discriminator or "")
-    networks = [
-        Path(name) for name in (each.partition("?")[0] for each in named) if is_genotype(name)
-    ]
-    small = [*networks, *(path for path in (data.groups, data.split) if path is not None)]
-    large = [path for path in (data.data_root, data.unlabelled) if path is not None]
-    return tuple(small), tuple(large)
 
 
 def write_plan(plan: CellPlan, folder: Path) -> None:

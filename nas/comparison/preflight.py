@@ -61,7 +61,7 @@ def _check_split(name: str, data: Data, methods: tuple[Method, ...]) -> None:
 def _check_cell(recipe: Recipe, cell: Cell, data: Data) -> None:
     plan = plan_of(recipe, cell)
     channels, classes = data.reader.channels, len(data.classes)
-    _check_build(cell.backbone, lambda: build_segmenter(cell.backbone, channels, classes))
+    check_build(cell.backbone, lambda: build_segmenter(cell.backbone, channels, classes))
     if plan.search is not None:
         check_search(plan.search)
         return
@@ -70,10 +70,10 @@ def _check_cell(recipe: Recipe, cell: Cell, data: Data) -> None:
     if parse_method(cell.method).kind != "none" and adversary is not None:
         seen = classes + channels * adversary.sees_image
         named = adversary.specification
-        _check_build(named, lambda: build_discriminator(named, seen))
+        check_build(named, lambda: build_discriminator(named, seen))
 
 
-def _check_build(specification: str, build: Callable[[], object]) -> None:
+def check_build(specification: str, build: Callable[[], object]) -> None:
     """Build a network; those of other libraries cannot all be built without memory."""
     with torch.device("cpu" if libraries.is_foreign(specification) else "meta"):
         build()

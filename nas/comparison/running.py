@@ -9,10 +9,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
-from nas.comparison.cells import Cell, inputs_of, plan_of, write_plan
+from nas.comparison.cells import Cell, plan_of, write_plan
 from nas.comparison.recipe import Recipe
 from nas.comparison.results import OUTCOME_FILE, keep_outcome, read_outcome
 from nas.engines import FOLDER, Engine, Job, Outcome
+from nas.inputs import inputs_of
 
 STOPPED = (130, 143, -2, -15)
 """Exit codes of a cell that somebody stopped: it has not failed, and goes on the next time."""
@@ -89,7 +90,7 @@ def run(
 
 def job_of(recipe: Recipe, cell: Cell, out: Path) -> Job:
     """The process of a cell."""
-    inputs, data = inputs_of(plan_of(recipe, cell))
+    inputs, data = inputs_of(plan_of(recipe, cell).retrain)
     return Job(
         name=cell.name,
         command=(sys.executable, "-m", "nas.cli.compare_cell", FOLDER),

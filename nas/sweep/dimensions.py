@@ -83,6 +83,30 @@ def points(dimensions: Mapping[str, Dimension]) -> Iterator[dict[str, Value]]:
         yield dict(zip(dimensions, point, strict=True))
 
 
+def grid_size(dimensions: Mapping[str, Dimension]) -> int:
+    """How many combinations of choices there are.
+
+    Raises:
+        UsageError: a dimension is a range.
+    """
+    return sum(1 for _ in points(dimensions))
+
+
+def lowest(dimension: Dimension) -> Value:
+    """The first choice, or the low end of a range."""
+    return dimension.low if isinstance(dimension, Range) else dimension.values[0]
+
+
+def is_plain(key: str) -> bool:
+    """Whether a dimension is a setting as it stands, neither a ratio nor an option of a network."""
+    return "/" not in key and "?" not in key
+
+
+def settings_in(key: str) -> list[str]:
+    """The settings that a dimension sets or builds on."""
+    return [part.partition("?")[0].strip() for part in key.split("/")]
+
+
 def at_point(base: Mapping[str, Any], point: Point) -> dict[str, Any]:
     """The tables of settings with those of a point.
 
@@ -92,7 +116,7 @@ def at_point(base: Mapping[str, Any], point: Point) -> dict[str, Any]:
         UsageError: a ratio or an option builds on a setting that is not there.
     """
     settings = {name: dict(t) if isinstance(t, dict) else t for name, t in base.items()}
-    for key, value in sorted(point.items(), key=lambda item: _is_derived(item[0])):
+    for key, value in sorted(point.items(), key=lambda item: not is_plain(item[0])):
         if "/" in key:
             target, _, unit = (part.strip() for part in key.partition("/"))
             _set(settings, target, _get(settings, unit, key) * value)
@@ -148,10 +172,6 @@ def _table(tables: Mapping[str, Any], name: str, path: Path) -> dict[str, Any]:
     if not isinstance(table, dict):
         raise UsageError(f"{path}: {name} must be a table, [{name}].")
     return table
-
-
-def _is_derived(key: str) -> bool:
-    return "/" in key or "?" in key
 
 
 def _set(settings: dict[str, Any], key: str, value: Any) -> None:

@@ -7,10 +7,11 @@ import io
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+import msgspec
 from msgspec import Struct
 
 from nas.sweep.dimensions import Value, point_name
-from nas.sweep.study import Plan, Score
+from nas.sweep.study import Plan, Score, counted
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -30,7 +31,8 @@ class TriedPoint(Struct, frozen=True, kw_only=True):
         point: value of each dimension.
         state: what has become of it.
         score: mean over seeds; of a pruned one, where it stopped; None where there is none.
-        seconds: it took.
+        scores: of a finished one, of each seed.
+        seconds: that its runs took, without pauses.
         reason: why it failed.
         name: of its folder below runs.
     """
@@ -39,6 +41,7 @@ class TriedPoint(Struct, frozen=True, kw_only=True):
     point: dict[str, Value]
     state: State
     score: float | None
+    scores: tuple[float, ...]
     seconds: float | None
     reason: str | None
     name: str
@@ -54,7 +57,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
         trials: in the order of their numbers.
         best: number of the best finished trial.
         importance: share of the variance of the scores that goes with each dimension, from the
-            largest; empty where there are too few trials.
+            largest; empty where there are too few trials, or it was not asked for.
     """
 
     score: Score
@@ -71,12 +74,8 @@ class Outcome(Struct, frozen=True, kw_only=True):
 
 
 def outcome_of(study: Study, plan: Plan) -> Outcome:
-    """What the study knows; trials that were stopped and taken up again count once."""
-    trials = tuple(
-        _tried(trial)
-        for trial in study.get_trials(deepcopy=False)
-        if trial.params and not trial.user_attrs.get("interrupted")
-    )
+    """What the study knows of the trials that have begun."""
+    trials = tuple(_tried(trial) for trial in counted(study) if trial.params)
     done = [trial for trial in trials if trial.state == "done" and trial.score is not None]
     best = (max if plan.maximises else min)(done, key=_score, default=None)
     return Outcome(
@@ -85,8 +84,15 @@ def outcome_of(study: Study, plan: Plan) -> Outcome:
         seeds=plan.seeds,
         trials=trials,
         best=best.number if best else None,
-        importance=_importance(study, plan, len({_score(trial) for trial in done})),
+        importance={},
     )
+
+
+def concluded(study: Study, plan: Plan) -> Outcome:
+    """What the study knows, with the importance of each dimension."""
+    outcome = outcome_of(study, plan)
+    scores = {trial.score for trial in outcome.trials if trial.state == "done"}
+    return msgspec.structs.replace(outcome, importance=_importance(study, plan, len(scores)))
 
 
 def ended(outcome: Outcome) -> int:
@@ -97,11 +103,15 @@ def ended(outcome: Outcome) -> int:
 def markdown(outcome: Outcome) -> str:
     """The trials from best to worst, and the importance of their settings."""
     keys = list(dict.fromkeys(key for trial in outcome.trials for key in trial.point))
-    lines = [_row(["trial", *keys, outcome.score, "state"]), "|---" * (len(keys) + 3) + "|"]
+    seeds = [f"seed {seed}" for seed in outcome.seeds] if len(outcome.seeds) > 1 else []
+    titles = ["trial", *keys, outcome.score, *seeds, "seconds", "state"]
+    lines = [_row(titles), "|---" * len(titles) + "|"]
     for trial in ranked(outcome):
         values = [_text(trial.point.get(key)) for key in keys]
+        each = [_text(score) for score in trial.scores or [None] * len(seeds)] if seeds else []
         state = trial.state if trial.reason is None else f"{trial.state}: {trial.reason}"
-        lines.append(_row([str(trial.number), *values, _text(trial.score), state]))
+        seconds = "-" if trial.seconds is None else f"{trial.seconds:.0f}"
+        lines.append(_row([str(trial.number), *values, _text(trial.score), *each, seconds, state]))
     if outcome.importance:
         lines += ["", "| setting | share of the variance |", "|---|---|"]
         lines += [_row([key, f"{share:.0%}"]) for key, share in outcome.importance.items()]
@@ -113,11 +123,14 @@ def comma_separated(outcome: Outcome) -> str:
     keys = list(dict.fromkeys(key for trial in outcome.trials for key in trial.point))
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["trial", *keys, outcome.score, "state", "seconds", "reason", "folder"])
+    seeds = [f"seed {seed}" for seed in outcome.seeds]
+    titles = ["trial", *keys, outcome.score, *seeds, "state", "seconds", "reason", "folder"]
+    writer.writerow(titles)
     for trial in outcome.trials:
         values = [trial.point.get(key) for key in keys]
-        told = [trial.score, trial.state, trial.seconds, trial.reason, trial.name]
-        writer.writerow([trial.number, *values, *told])
+        each = trial.scores or [None] * len(seeds)
+        told = [trial.state, trial.seconds, trial.reason, trial.name]
+        writer.writerow([trial.number, *values, trial.score, *each, *told])
     return stream.getvalue()
 
 
@@ -140,7 +153,8 @@ def _tried(trial: FrozenTrial) -> TriedPoint:
         point=dict(trial.params),
         state=state,
         score=trial.value if state in ("done", "pruned") else None,
-        seconds=trial.duration.total_seconds() if trial.duration else None,
+        scores=tuple(trial.user_attrs.get("scores", ())),
+        seconds=trial.user_attrs.get("seconds"),
         reason=trial.user_attrs.get("reason"),
         name=point_name(trial.params),
     )

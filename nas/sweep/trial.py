@@ -1,147 +1,149 @@
-"""One trial of a sweep: the runs at a point, watched while they train."""
+"""One trial of a sweep: its folder, with the runs at a point, a seed each, and their score."""
 
 from __future__ import annotations
 
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import tomli_w
+import msgspec
+from msgspec import Struct
 
-from nas.runs import RunFolder
-from nas.sweep.dimensions import Point, at_point, point_name
-from nas.sweep.recipe import SweptRecipe
+from nas.anchoring import DATA_PATHS
+from nas.errors import RunError
+from nas.runs import RunFolder, atomic_write, decode_path, without_none
+from nas.settings import RetrainSettings, SearchSettings
 from nas.sweep.study import Score
 
-if TYPE_CHECKING:
-    from optuna import Trial
+PLAN_FILE = "trial.json"
+PRUNED_FILE = "pruned"
+"""A trial whose folder has this file is asked to save and leave."""
 
-LOOK_EVERY = 0.5
-"""Seconds between two looks at what a run has recorded."""
-
-
-class RunFailed(Exception):
-    """A run of a trial ended with an error; the sentence says which."""
-
-
-class Pruned(Exception):
-    """A run was stopped, since it is worse than others were at this epoch."""
+CHANGEABLE = {
+    "run": ("device", "threads", "checkpoint_minutes", "tracker"),
+    "data": ("cache",),
+}
+"""Settings, by their table, that a trial may go on with though they have changed."""
 
 
-@dataclass(frozen=True)
-class Trials:
-    """Where and how the runs of trials are made.
+class NoScore(Exception):
+    """A finished run has no score; the sentence says why."""
+
+
+class TrialPlan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the process of a trial does; written as trial.json into its folder.
 
     Attributes:
-        folder: of the sweep; runs are below its ``runs``.
-        recipe: what is swept.
-        passed_on: further options of each run's command.
+        seeds: of the runs, which come one after the other.
+        retrain: settings of the runs, where they are retrainings.
+        search: settings of the runs, where they are searches.
+        given: names of settings that the recipe or options have, which a budget may not change.
     """
 
-    folder: Path
-    recipe: SweptRecipe
-    passed_on: Sequence[str]
+    seeds: tuple[int, ...]
+    retrain: RetrainSettings | None = None
+    search: SearchSettings | None = None
+    given: tuple[str, ...] = ()
 
-    def runs(self, point: Point) -> dict[int, RunFolder]:
-        """The folders of the runs at a point, by seed."""
-        place = self.folder / "runs" / point_name(point)
-        return {seed: RunFolder(place / f"seed-{seed}") for seed in self.recipe.plan.seeds}
-
-    def settings_file(self, point: Point) -> Path:
-        """The settings of the runs at a point, which work as --config."""
-        return self.folder / "runs" / point_name(point) / "recipe.toml"
-
-    def run(self, point: Point, trial: Trial) -> float:
-        """Bring the runs at a point to their end; the mean of their scores.
-
-        What is finished there is not done again, and what was stopped goes on. Scores of the first
-        seed are reported to the trial as its epochs end.
-
-        Raises:
-            RunFailed: a run ended with an error.
-            Pruned: the trial is not worth its end.
-        """
-        recipe = self.settings_file(point)
-        recipe.parent.mkdir(parents=True, exist_ok=True)
-        recipe.write_text(tomli_w.dumps(at_point(self.recipe.tables, point)))
-        scores = []
-        for place, (seed, folder) in enumerate(self.runs(point).items()):
-            if not is_finished(folder):
-                self._train(recipe, folder, seed, trial if place == 0 else None)
-            scores.append(best_score(folder, self.recipe.plan.score))
-        return sum(scores) / len(scores)
-
-    def _train(self, recipe: Path, folder: RunFolder, seed: int, trial: Trial | None) -> None:
-        began = folder.settings_file.exists()
-        new = ["--config", str(recipe), "--seed", str(seed), *self.passed_on]
-        module = f"nas.cli.{self.recipe.stage}"
-        options = ["--run-dir", str(folder.path), *(["--resume"] if began else new)]
-        folder.path.parent.mkdir(parents=True, exist_ok=True)
-        log = folder.path.parent / f"{folder.path.name}.log"
-        with log.open("a") as output, _running([module, *options], output) as process:
-            reported = 0
-            while process.poll() is None:
-                time.sleep(LOOK_EVERY)
-                if trial is not None:
-                    reported = self._report(trial, folder, reported)
-        if process.returncode:
-            raise RunFailed(last_line(log) or f"It ended with exit code {process.returncode}.")
-
-    def _report(self, trial: Trial, folder: RunFolder, reported: int) -> int:
-        records = folder.read_metrics()
-        for record in records[reported:]:
-            value = record.get(self.recipe.plan.score)
-            if value is not None:
-                trial.report(value, record["epoch"])
-        if len(records) > reported and trial.should_prune():
-            raise Pruned
-        return len(records)
+    @property
+    def settings(self) -> RetrainSettings | SearchSettings:
+        """Settings of the runs."""
+        settings = self.retrain or self.search
+        assert settings is not None
+        return settings
 
 
-def is_finished(folder: RunFolder) -> bool:
+def run_of(folder: Path, seed: int) -> RunFolder:
+    """The run of a seed in the folder of a trial."""
+    return RunFolder(folder / f"seed-{seed}")
+
+
+def is_finished(run: RunFolder) -> bool:
     """Whether a run has come to its end."""
-    return folder.record_file.exists() and "finished" in folder.read_record()
+    return run.record_file.exists() and "finished" in run.read_record()
 
 
-def best_score(folder: RunFolder, score: Score) -> float:
+def all_finished(folder: Path, seeds: tuple[int, ...]) -> bool:
+    """Whether all runs of a trial have come to their ends."""
+    return all(is_finished(run_of(folder, seed)) for seed in seeds)
+
+
+def best_scores(folder: Path, seeds: tuple[int, ...], score: Score) -> list[float]:
+    """The score of the best epoch of each run of a trial.
+
+    Raises:
+        NoScore: a run has none.
+    """
+    return [best_score(run_of(folder, seed), score) for seed in seeds]
+
+
+def best_score(run: RunFolder, score: Score) -> float:
     """The score of a run's best epoch.
 
     Raises:
-        RunFailed: no epoch has one, for lack of validation images.
+        NoScore: no epoch has one.
     """
-    values = [each[score] for each in folder.read_metrics() if each.get(score) is not None]
+    values = [value for _, value in scores_of(run, score)]
     if not values:
-        raise RunFailed(
-            f"{folder.path} has no {score}: a sweep compares on validation images, and there are "
-            "none. Give --val-images."
-        )
+        raise NoScore(f"{run.path} has no {score} of validation images.")
     return min(values) if score == "val_loss" else max(values)
 
 
-def last_line(log: Path) -> str:
-    """The last line that a command printed."""
-    lines = log.read_text(errors="replace").strip().splitlines()
-    return lines[-1] if lines else ""
+def scores_of(run: RunFolder, score: Score) -> list[tuple[int, float]]:
+    """The epochs of a run so far, from 1, with the score of each that has one."""
+    records = run.read_metrics()
+    return [(each["epoch"], each[score]) for each in records if each.get(score) is not None]
 
 
-@contextmanager
-def _running(arguments: Sequence[str], output: Any) -> Iterator[subprocess.Popen[bytes]]:
-    """A command of the toolkit, which is stopped, and waited for, if it is left before its end."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", *arguments],
-        stdout=output,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
+def seconds_of(folder: Path, seeds: tuple[int, ...]) -> float:
+    """Seconds that the finished runs of a trial took."""
+    runs = [run_of(folder, seed) for seed in seeds]
+    return sum(float(run.read_record()["seconds"]) for run in runs if is_finished(run))
+
+
+def write_plan(plan: TrialPlan, folder: Path) -> None:
+    """Write trial.json; a trial that has begun must have the same plan.
+
+    Raises:
+        RunError: it has begun with another plan, or the file cannot be written.
+    """
+    from nas.comparison.cells import first_difference
+
+    if any(run_of(folder, seed).settings_file.exists() for seed in plan.seeds):
+        before = read_plan(folder)
+        difference = first_difference(fixed(before.settings), fixed(plan.settings))
+        if difference is not None:
+            raise RunError(
+                f"The runs in {folder} were begun with {difference}: go on with the settings as "
+                "they were, or choose another --out."
+            )
+    with atomic_write(folder / PLAN_FILE) as stream:
+        stream.write(msgspec.json.format(msgspec.json.encode(plan, enc_hook=str), indent=2))
+
+
+def read_plan(folder: Path) -> TrialPlan:
+    """The plan of a trial.
+
+    Raises:
+        RunError: it cannot be read.
+    """
+    path = folder / PLAN_FILE
     try:
-        yield process
-    finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-            process.wait()
+        return msgspec.json.decode(path.read_bytes(), type=TrialPlan, dec_hook=decode_path)
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise RunError(f"{path} cannot be read: {error}.") from error
+
+
+def fixed(settings: RetrainSettings | SearchSettings, anywhere: bool = False) -> dict[str, Any]:
+    """Settings as plain values, without what may change from one start to the next.
+
+    Args:
+        settings: of runs.
+        anywhere: whether paths of data may change too, as they do between machines.
+    """
+    values: dict[str, Any] = msgspec.to_builtins(settings, enc_hook=str)
+    changeable = {**CHANGEABLE, "data": DATA_PATHS} if anywhere else CHANGEABLE
+    for table, names in changeable.items():
+        for name in names:
+            values.get(table, {}).pop(name, None)
+    found: dict[str, Any] = without_none(values)
+    return found

@@ -11,7 +11,6 @@ from nas.comparison.cells import (
     Cell,
     cells_of,
     first_difference,
-    inputs_of,
     plan_of,
     read_plan,
     write_plan,
@@ -101,19 +100,3 @@ def test_a_damaged_plan_is_told(tmp_path: Path) -> None:
     (tmp_path / "cell.json").write_text("{")
     with pytest.raises(RunError, match=r"cell\.json"):
         read_plan(tmp_path)
-
-
-def test_what_a_cell_reads_besides_its_folder() -> None:
-    """Files, their options cut off, and data apart; names of networks are no files."""
-    data = DataSettings(
-        data_root=Path("/d/images"), groups=Path("/d/groups.csv"), split=Path("/s.json")
-    )
-    methods = ("none", "/g/cells.json?width=4", "search")
-    changes = {"methods": methods, "datasets": {"a": data}, "backbones": ("unet",)}
-    recipe = msgspec.structs.replace(RECIPE, seeds=(4,), **changes)
-    lists = (Path("/d/groups.csv"), Path("/s.json"))
-    found = [inputs_of(plan_of(recipe, cell)) for cell in cells_of(recipe)]
-    images = (Path("/d/images"),)
-    genotype = Path("/g/cells.json")
-    assert found == [(lists, images), ((genotype, *lists), images), (lists, images)]
-    assert inputs_of(plan_of(RECIPE, cells_of(RECIPE)[0])) == ((), ())

@@ -1,4 +1,4 @@
-"""The engines of nas-compare: what is refused, and what options become."""
+"""The engines of nas-compare and nas-sweep: what is refused, and what options become."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from typing import Any
 import pytest
 import tomli_w
 
-from nas.cli.compare import Options
-from nas.cli.compare_engines import make_engine
-from nas.comparison.recipe import Recipe, read_recipe
+from nas.cli.engines import EngineOptions, make_engine
 from nas.engines.slurm import SlurmEngine
 from nas.errors import UsageError
+from nas.settings import RunSettings
 
 Command = Callable[..., Any]
 TABLES: dict[str, Any] = {
@@ -24,14 +23,6 @@ TABLES: dict[str, Any] = {
     "budget": {"epochs": 1},
     "datasets": {"mine": {"dataset": "phantom"}},
 }
-
-
-def recipe(**run: Any) -> Recipe:
-    return read_recipe({**TABLES, "run": run}, (), Path("recipe.toml"))
-
-
-def options(**given: Any) -> Options:
-    return Options(recipe=Path("recipe.toml"), **given)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +53,7 @@ def test_what_contradicts_itself_is_refused(
     given: dict[str, Any], run: dict[str, Any], words: str, tmp_path: Path
 ) -> None:
     with pytest.raises(UsageError, match=words):
-        make_engine(options(**given), recipe(**run), 1, tmp_path)
+        make_engine(EngineOptions(**given), RunSettings(**run), 1, tmp_path)
 
 
 @pytest.mark.parametrize(("engine", "library"), [("ray", "ray"), ("slurm", "submitit")])
@@ -72,19 +63,24 @@ def test_a_missing_library_is_told_by_its_extra(
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(UsageError, match=rf"{library}.*discriminator-nas\[cluster\]"):
         make_engine(
-            options(engine=engine, slurm=("time=3",) * (engine == "slurm")), recipe(), 1, tmp_path
+            EngineOptions(engine=engine, slurm=("time=3",) * (engine == "slurm")),
+            RunSettings(),
+            1,
+            tmp_path,
         )
 
 
 def test_slurm_has_what_options_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
     monkeypatch.setattr("nas.engines.slurm.slurm_executor", lambda *given: asked.append(given))
-    given = options(engine="slurm", jobs=7, slurm=("time=240", "comment=a=b"))
-    engine = make_engine(given, recipe(threads=3, device="cuda"), 50, tmp_path)
+    given = EngineOptions(engine="slurm", jobs=7, slurm=("time=240", "comment=a=b"))
+    engine = make_engine(given, RunSettings(threads=3, device="cuda"), 50, tmp_path)
     assert isinstance(engine, SlurmEngine)
     assert (engine.slots, engine.threads) == (7, 3)
     folder = tmp_path / ".slurm"
     assert asked == [(folder, {"time": "240", "comment": "a=b"}, 3, 1)]
-    default = make_engine(options(engine="slurm", slurm=("time=1",)), recipe(), 50, tmp_path)
+    default = make_engine(
+        EngineOptions(engine="slurm", slurm=("time=1",)), RunSettings(), 50, tmp_path
+    )
     assert default.slots == 100
     assert asked[1] == (folder, {"time": "1"}, 1, 0)
