@@ -102,9 +102,9 @@ def is_plain(key: str) -> bool:
     return "/" not in key and "?" not in key
 
 
-def settings_in(key: str) -> list[str]:
-    """The settings that a dimension sets or builds on."""
-    return [part.partition("?")[0].strip() for part in key.split("/")]
+def target_of(key: str) -> str:
+    """What a dimension sets: a setting, of a ratio the first, or an option of a network."""
+    return key.partition("/")[0].strip()
 
 
 def at_point(base: Mapping[str, Any], point: Point) -> dict[str, Any]:
@@ -118,8 +118,8 @@ def at_point(base: Mapping[str, Any], point: Point) -> dict[str, Any]:
     settings = {name: dict(t) if isinstance(t, dict) else t for name, t in base.items()}
     for key, value in sorted(point.items(), key=lambda item: not is_plain(item[0])):
         if "/" in key:
-            target, _, unit = (part.strip() for part in key.partition("/"))
-            _set(settings, target, _get(settings, unit, key) * value)
+            unit = key.partition("/")[2].strip()
+            _set(settings, target_of(key), _get(settings, unit, key) * value)
         elif "?" in key:
             where, _, option = key.partition("?")
             _set(settings, where, with_option(_get(settings, where, key), option, value))

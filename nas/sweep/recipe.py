@@ -22,7 +22,7 @@ from nas.sweep.dimensions import (
     lowest,
     points,
     read_dimensions,
-    settings_in,
+    target_of,
 )
 from nas.sweep.study import Method, Plan, Score
 from nas.sweep.trial import TrialPlan
@@ -177,12 +177,11 @@ def _with_options(
         if name in names:
             raise UsageError(f"{name} cannot stand behind --: {instead}.")
     for key in dimensions:
-        for setting in settings_in(key):
-            option = f"--{setting.rpartition('.')[2].replace('_', '-')}"
-            if option in names:
-                raise UsageError(
-                    f"{option} stands behind --, and {path} varies {key}: leave one of them out."
-                )
+        option = f"--{target_of(key).rpartition('.')[2].replace('_', '-')}"
+        if option in names:
+            raise UsageError(
+                f"{option} stands behind --, and {path} varies {key}: leave one of them out."
+            )
     plain = {key: lowest(each) for key, each in dimensions.items() if is_plain(key)}
     below = at_point(tables, plain)
     named = named_by_options(KINDS[stage], f"nas-{stage}", below, path, options)

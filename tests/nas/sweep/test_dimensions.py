@@ -15,9 +15,13 @@ from nas.sweep.dimensions import (
     Choices,
     Range,
     at_point,
+    grid_size,
+    is_plain,
+    lowest,
     point_name,
     points,
     read_dimensions,
+    target_of,
 )
 
 RECIPE = Path("recipe.toml")
@@ -73,6 +77,13 @@ def test_a_grid_is_every_combination_the_last_changing_fastest() -> None:
 def test_a_grid_has_no_ranges() -> None:
     with pytest.raises(UsageError, match="range"):
         list(points({"a": Range(0, 1)}))
+
+
+def test_keys_and_ends() -> None:
+    assert [is_plain(key) for key in ("a.b", "a?b", "a.b / a.c")] == [True, False, False]
+    assert [target_of(key) for key in ("a.b", "a?b", "a.b / a.c")] == ["a.b", "a?b", "a.b"]
+    assert [lowest(each) for each in (Choices((5, 2)), Range(0.5, 3))] == [5, 0.5]
+    assert grid_size({"a": Choices((1, 2)), "b": Choices((1, 2, 3))}) == 6
 
 
 def test_a_point_sets_values_options_and_ratios() -> None:
