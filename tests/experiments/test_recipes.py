@@ -172,3 +172,60 @@ def test_dongs_tables_search_derive_and_retrain(name: str, tmp_path: Path) -> No
     assert run("derive", tmp_path / "search", "-o", tmp_path / "genotype.json") == 0
     found = ("--genotype", tmp_path / "genotype.json", "--run-dir", tmp_path / "retrain")
     assert run("retrain", *options, *found) == 0
+
+
+POINTS = {
+    "nelson2022/sweep_001": 4 * 2 * 2 * 2,
+    "nelson2022/sweep_002": 5 * 2 * 2 * 3 * 2,
+    "nelson2022/sweep_004": 3 * 3 * 3 * 3 * 2,
+    "nelson2022/sweep_005": 6,
+    "nelson2022/sweep_006": 5,
+    "nelson2022/sweep_007": 6 * 3,
+    "nelson2022/sweep_008": 5,
+    "nelson2022/sweep_009": 3,
+    "nelson2022/triplet_supplement": 4 * 4 * 4,
+    "nelson2022/triplet_pretraining": 4,
+    "nelson2022/hippocampus_sweep": 3 * 2 * 2,
+    "livne2019/experiment3_batch_size": 3,
+}
+"""Points of each grid: of Nelson's tables, the product of the numbers of values in their rows."""
+
+
+def test_the_grids_are_those_of_the_documents() -> None:
+    swept = {
+        name_of(path)
+        for path in RECIPES
+        if {"grid", "ranges"} & set(tomllib.loads(path.read_text()))
+    }
+    assert swept == set(POINTS)
+
+
+@pytest.mark.parametrize("name", POINTS)
+def test_a_grid_has_its_points_and_all_of_them_are_settings(name: str) -> None:
+    pytest.importorskip("optuna")
+    from nas.sweep.preflight import check_sweep
+    from nas.sweep.recipe import read_recipe
+
+    path = EXPERIMENTS / f"{name}.toml"
+    full = read_recipe(path, (), {})
+    points = list(full.checked_points())
+    assert len(points) == len({str(point) for point in points}) == full.plan.trials == POINTS[name]
+    for point in points:
+        settings = full.settings_at(point)
+        assert isinstance(settings, RetrainSettings)
+        check_settings(settings)
+    check_sweep(read_recipe(path, ("smoke",), {}), ())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["nelson2022/sweep_006", "nelson2022/triplet_pretraining"])
+def test_a_grid_is_swept_at_its_smallest(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("optuna")
+    monkeypatch.setenv("PYTHONPATH", str(EXPERIMENTS.parent))
+    path = EXPERIMENTS / f"{name}.toml"
+    own = ("--variant", "smoke", "--jobs", 1, "--out", tmp_path / "out")
+    assert run("sweep", path, *own, "--", "--device", "cpu") == 0
+    found = json.loads((tmp_path / "out/sweep.json").read_text())
+    assert [trial["state"] for trial in found["trials"]] == ["done", "done"]
