@@ -251,18 +251,36 @@ def test_pruned_runs_are_stopped_and_no_best(command: Command, tmp_path: Path) -
     assert f"{RATE} = 1e-09" not in (tmp_path / "out/best.toml").read_text()
 
 
+AWAY = """
+import sys
+import nas.cli.sweep as it
+make = it.make_engine
+def away(*given):
+    engine = make(*given)
+    engine.shared = False
+    return engine
+it.make_engine = away
+it.main()
+"""
+
+
 @slow
 @pytest.mark.timeout(900)
+@pytest.mark.parametrize("away", [False, True])
 def test_rays_results_are_those_of_one_machine(
-    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    away: bool, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """This machine's own Ray, by the command."""
+    """This machine's own Ray, in the folders of the trials and as if it did not see them."""
     pytest.importorskip("ray")
     monkeypatch.setenv("RAY_memory_monitor_refresh_ms", "0")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     command = arguments(write_recipe(tmp_path), tmp_path / "out", "--engine", "ray")
+    if away:
+        command = [sys.executable, "-c", AWAY, *command[3:]]
     subprocess.run(command, check=True, capture_output=True)
     assert rows_of(tmp_path / "out") == rows_of(whole / "out")
+    first = tmp_path / "out/runs" / rows_of(whole / "out")[0]["folder"]
+    assert weights(first / "seed-1") == weights(whole / "out/runs" / first.name / "seed-1")
 
 
 @slow
