@@ -20,7 +20,13 @@ from nas.settings import RetrainSettings, SearchSettings
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 DOCUMENTS = ("dong2019", "nelson2022", "lalwani", "ayush2017", "livne2019")
-RECIPES = sorted(path for name in DOCUMENTS for path in (EXPERIMENTS / name).glob("*.toml"))
+RECIPES = sorted(
+    path
+    for name in DOCUMENTS
+    for path in (EXPERIMENTS / name).glob("*.toml")
+    if "methods" not in tomllib.loads(path.read_text())
+)
+"""Those of single runs; a list ``methods`` makes one of nas-compare."""
 SHARED = set(SearchSettings.__struct_fields__) | set(RetrainSettings.__struct_fields__)
 
 
