@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -137,15 +138,16 @@ def with_option(specification: str, option: str, value: Value) -> str:
 
 
 def point_name(point: Point) -> str:
-    """A name for a folder, such as blocks-3_depth-1; a long one is cut, and ends in a digest."""
+    """A name for a folder, such as blocks-3_depth-1; others are cut and end in a digest."""
     if not point:
         return "base"
     named = "_".join(f"{_short(key)}-{_text(value)}" for key, value in point.items())
     exact = all(_text(value) == str(value) for value in point.values())
-    if exact and len(named) <= LONGEST_NAME and "/" not in named:
+    plain = re.sub(r"[^\w.+-]+", "-", named)
+    if exact and len(named) <= LONGEST_NAME and plain == named:
         return named
     digest = hashlib.sha256(json.dumps(dict(point), sort_keys=True).encode()).hexdigest()[:8]
-    return f"{named.replace('/', '-')[:LONGEST_NAME]}-{digest}"
+    return f"{plain[:LONGEST_NAME]}-{digest}"
 
 
 def _dimension(key: str, value: Any, path: Path) -> Dimension:

@@ -119,6 +119,9 @@ def test_what_a_point_builds_on_must_be_there(key: str) -> None:
 def test_names_are_read_easily() -> None:
     assert point_name({}) == "base"
     assert len(point_name({"a.b": "x" * 200})) == LONGEST_NAME + 9
+    assert point_name({"backbone": "unet?width=2&depth=1"}).startswith(
+        "backbone-unet-width-2-depth-1-"
+    )
     assert point_name({"backbone?blocks": 3, "loss.loss": "dice"}) == "blocks-3_loss-dice"
 
 
