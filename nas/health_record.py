@@ -14,18 +14,18 @@ EXAMINED_IMAGES = HEALTHY.verdicts
 """Images of an epoch that the discriminator is examined on, or somewhat more: whole batches."""
 
 
-STEPS_BETWEEN = 50
-"""Steps of a search behind which the discriminator is examined anew, which takes as long as two
-thirds of a second-order step."""
+def is_examined(epoch: int, steps: int, every: int) -> bool:
+    """Whether an epoch of a search, counted from 0, reaches another multiple of ``every`` steps.
 
+    The discriminator is examined then. The first epoch of a search and its last have an
+    examination whatever this says.
 
-def is_examined(epoch: int, steps: int) -> bool:
-    """Whether an examination falls due in an epoch of a search, counted from 0.
-
-    Epochs of `STEPS_BETWEEN` steps or more have one each. The first epoch and the last of a search
-    have one whatever this says.
+    Args:
+        epoch: of the search.
+        steps: of each epoch.
+        every: steps between two examinations; 0 for none.
     """
-    return epoch * steps // STEPS_BETWEEN != (epoch + 1) * steps // STEPS_BETWEEN
+    return every > 0 and epoch * steps // every != (epoch + 1) * steps // every
 
 
 def examined_batches(batches: Batches, epoch: int) -> list[Batch]:

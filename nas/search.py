@@ -390,7 +390,8 @@ class SearchStage:
     def _examine(self, epoch: int, within: int, tracker: Tracker) -> dict[str, float]:
         """The discriminator's health on the architecture half, told where it is out of band."""
         is_last = epoch + 1 == self.epochs or self.stop_reason() is not None
-        due = within == 0 or is_last or is_examined(epoch, self.steps)
+        every = self.settings.architecture.examine_every
+        due = within == 0 or is_last or is_examined(epoch, self.steps, every)
         if not (due and self._moment(within).is_judged):
             return {}
         assert isinstance(self.game, AdversarialSegmentation)

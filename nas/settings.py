@@ -485,9 +485,13 @@ class ArchitectureSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Stop once the derived genotypes have not changed for this many epochs; 0 never stops. In a
     decoupled search this counts in the discriminator's part."""
 
-    diagnose_every: Count = 100
-    """Compare both products, and log the share of the second-order term, every so many steps; 0
-    never does."""
+    diagnose_every: Count = 200
+    """Compare both products, and log the share of the second-order term, every so many steps, which
+    takes as long as a step; 0 never does."""
+
+    examine_every: Count = 200
+    """Examine the discriminator after the first epoch, the last and every so many steps, which
+    takes as long as two thirds of a step; 0 leaves it at the first and the last."""
 
 
 class BudgetSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -37,7 +37,8 @@ def unused_in_search(settings: SearchSettings) -> dict[str, str]:
         unused["monitor"] = "is watched by --lr-schedule plateau alone"
     if space == "none":
         why = "is about the discriminator, and --space none has none"
-        unused |= dict.fromkeys(("normalisation", "discriminator_input", "objective"), why)
+        names = ("normalisation", "discriminator_input", "objective", "examine_every")
+        unused |= dict.fromkeys(names, why)
         unused |= _without_discriminator(why)
     else:
         unused |= _unused_in_game(settings.game)

@@ -10,7 +10,7 @@ import torch
 
 from nas.data.batches import Batch
 from nas.health import Health
-from nas.health_record import STEPS_BETWEEN, HealthRecord, examined_batches, is_examined
+from nas.health_record import HealthRecord, examined_batches, is_examined
 from nas.runs import RunFolder
 from nas.tracking import Tracker
 
@@ -76,9 +76,14 @@ def test_as_many_batches_are_examined_as_the_band_needs(size: int, count: int) -
     assert found[0].ids[0] == "400"
 
 
+@pytest.mark.parametrize("every", [1, 7, 50, 200])
 @pytest.mark.parametrize("steps", [1, 12, 13, 49, 50, 51, 400])
-def test_an_examination_falls_due_once_in_so_many_steps(steps: int) -> None:
+def test_an_examination_falls_due_once_in_so_many_steps(steps: int, every: int) -> None:
     """Whenever another multiple of them is reached: counted by brute force over single steps."""
     for epoch in range(120):
         done = range(epoch * steps + 1, (epoch + 1) * steps + 1)
-        assert is_examined(epoch, steps) == any(step % STEPS_BETWEEN == 0 for step in done)
+        assert is_examined(epoch, steps, every) == any(step % every == 0 for step in done)
+
+
+def test_without_a_number_of_steps_none_falls_due() -> None:
+    assert not any(is_examined(epoch, 13, 0) for epoch in range(50))

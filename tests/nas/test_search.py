@@ -331,7 +331,7 @@ def test_diagnosis_comes_every_so_many_steps_and_leaves_no_trace(
 def test_the_first_epoch_and_the_last_are_examined_and_few_between(
     new_stage: Callable[..., SearchStage],
 ) -> None:
-    stage = new_stage(training={"epochs": 40})
+    stage = new_stage(training={"epochs": 40}, architecture={"examine_every": 50})
     assert stage.steps == 2
     with Tracker(stage.folder, say=lambda line: None) as tracker:
         stage.step(0, 0)
