@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -22,6 +22,7 @@ from nas.data.cases import UNKNOWN
 from nas.metrics.semantic import confusion_matrix, iou, mean_defined
 from nas.runs import RunFolder, unwritable
 from nas.scoring import predictions
+from nas.time_share import TimeShare
 from nas.tracking import Tracker
 from search_spaces import genotypes
 from search_spaces.cell_genotype import CellKind, Relaxation
@@ -58,25 +59,17 @@ class Pace:
     """
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
-        self._now = now
-        self._began = now()
-        self._spent = 0.0
+        self._time = TimeShare(SHARE_OF_TIME, now)
 
     def allows(self, epoch: int, epochs: int, is_last: bool) -> bool:
         """Whether an epoch (from 0) is drawn."""
         if is_last or epoch in (0, epochs - 1):
             return True
-        has_time = self._spent <= SHARE_OF_TIME * (self._now() - self._began)
-        return has_time and is_drawn(epoch, epochs)
+        return self._time.is_left and is_drawn(epoch, epochs)
 
-    @contextmanager
-    def drawing(self) -> Iterator[None]:
+    def drawing(self) -> AbstractContextManager[None]:
         """What is done in this context is counted."""
-        began = self._now()
-        try:
-            yield
-        finally:
-            self._spent += self._now() - began
+        return self._time.spending()
 
 
 def draw_search(stage: SearchStage, epoch: int, tracker: Tracker) -> None:

@@ -561,7 +561,8 @@ class RunSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     each process alone, which deviates from one process, or those of all."""
 
     checkpoint_minutes: Weight = 10.0
-    """Save at least this often within an epoch; each epoch ends with a save anyway."""
+    """Save at least this often. Besides, a run is saved when it is stopped, at its end, and at the
+    end of each epoch unless saves take more than 1 % of its time."""
 
     tracker: TrackerName = "tensorboard"
     """wandb tells Weights & Biases too; with WANDB_MODE=offline it stays in the run's folder."""

@@ -33,6 +33,7 @@ from nas.ranks import (
 )
 from nas.runs import RunFolder
 from nas.settings import TrackerName
+from nas.time_share import TimeShare
 from nas.trackers import open_tracker
 from nas.tracking import SilentTracker, TerminalProgress, Tracker
 
@@ -146,8 +147,16 @@ def new_tracker(
     return open_tracker(name, folder, first_step, say) if folder.is_written else SilentTracker()
 
 
+SHARE_OF_SAVES = 0.01
+"""Of a run's time, up to which every epoch ends with a save."""
+
+
 class Training:
-    """Runs a stage from where it is to its end."""
+    """Runs a stage from where it is to its end.
+
+    It is saved after so many minutes, when it is stopped, and at its end; besides, at the end of
+    every epoch unless the saves so far took more than `SHARE_OF_SAVES` of the time.
+    """
 
     def __init__(
         self,
@@ -162,6 +171,7 @@ class Training:
         self.position = Position()
         self._checkpoint_seconds = checkpoint_minutes * 60
         self._last_save = time.monotonic()
+        self._saves = TimeShare(SHARE_OF_SAVES)
 
     def resume(self) -> None:
         """Go back to the last checkpoint; without one, to the beginning.
@@ -219,9 +229,12 @@ class Training:
                         self._save()
                     self._leave_on(stopping)
                 record = self._finish_epoch(tracker, done)
+                is_due = self._is_save_due() or self._saves.is_left
+                stopping, due = largest(stop.number, is_due)
+                if stopping or due or not self._unfinished():
+                    self._save()
                 left = progress.remaining(done, time.monotonic() - before)
                 progress.say(f"{_line(record, stage.epochs)}, remaining {left}")
-                (stopping,) = largest(stop.number)
                 if self._unfinished():
                     self._leave_on(stopping)
 
@@ -251,7 +264,6 @@ class Training:
         record["seconds"] = round(position.seconds, 3)
         tracker.epoch(record, done)
         position.next_epoch()
-        self._save()
         return record
 
     def _leave_on(self, signal_number: int) -> None:
@@ -280,6 +292,11 @@ class Training:
 
     def _save(self) -> None:
         """Save the state, all processes at the same step; none goes on before it is saved."""
+        with self._saves.spending():
+            self._write_checkpoint()
+        self._last_save = time.monotonic()
+
+    def _write_checkpoint(self) -> None:
         self._join()
         noise, *others = gathered(_noise())
         state: dict[str, Any] = {
@@ -291,7 +308,6 @@ class Training:
             state["random_of_others"] = others
         self.folder.save_checkpoint("last", self.stage.kind, state)
         agreed("saved")
-        self._last_save = time.monotonic()
 
     def resume_command(self) -> str:
         """The command that goes on with this run."""

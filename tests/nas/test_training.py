@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,6 +20,7 @@ import torch
 from nas import runs
 from nas.errors import Interrupted, RunError, TrainingError
 from nas.runs import RunFolder
+from nas.time_share import TimeShare
 from nas.tracking import Tracker
 from nas.training import Position, Training, as_numbers, stop_requests
 
@@ -211,6 +213,80 @@ def test_checkpoints_come_as_often_as_asked(
     monkeypatch.setattr(RunFolder, "save_checkpoint", count)
     train(folder, Walk(), minutes=minutes)
     assert len(saved) == saves
+
+
+@pytest.fixture
+def slow_saves(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The epochs done at each save, by a clock on which an epoch takes 100 s and a save 3 s."""
+    seconds, saved = [0.0], []
+    save, finish = RunFolder.save_checkpoint, Walk.finish_epoch
+
+    def saving(self: RunFolder, name: str, kind: str, state: dict[str, Any]) -> None:
+        seconds[0] += 3.0
+        saved.append(state["position"]["epoch"])
+        save(self, name, kind, state)
+
+    def finishing(self: Walk, epoch: int, tracker: Tracker) -> dict[str, float]:
+        seconds[0] += 100.0
+        return finish(self, epoch, tracker)
+
+    monkeypatch.setattr(RunFolder, "save_checkpoint", saving)
+    monkeypatch.setattr(Walk, "finish_epoch", finishing)
+    share = partial(TimeShare, now=lambda: seconds[0])
+    monkeypatch.setattr("nas.training.TimeShare", share)
+    return saved
+
+
+def test_epochs_end_with_a_save_as_far_as_saves_keep_to_their_share(
+    folder: RunFolder, slow_saves: list[int]
+) -> None:
+    """Without any minutes: the first end, every third behind it, the last."""
+    walk = Walk()
+    walk.epochs = 12
+    train(folder, walk)
+    assert slow_saves == [1, 3, 6, 9, 12]
+
+
+@pytest.mark.parametrize(("dies", "kept"), [((4, 1), 3), ((6, 0), 6), ((10, 2), 9)])
+def test_a_run_that_dies_behind_an_epoch_without_a_save_ends_bit_for_bit(
+    folder: RunFolder, tmp_path: Path, slow_saves: list[int], dies: tuple[int, int], kept: int
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def die(walk: Walk) -> None:
+        raise Killed
+
+    walk = Walk({dies: die})
+    walk.epochs = 12
+    with pytest.raises(Killed):
+        train(folder, walk)
+    assert slow_saves[-1] == kept
+    assert len(folder.read_metrics()) == dies[0]
+    rest, whole = Walk(), Walk()
+    rest.epochs = whole.epochs = 12
+    train(folder, rest, resume=True)
+    assert rest.done[0] == (kept, 0)
+    undisturbed = new_folder(tmp_path / "undisturbed")
+    train(undisturbed, whole)
+    assert outcome(folder) == outcome(undisturbed)
+
+
+def test_a_stop_is_saved_at_an_epochs_end_that_would_have_no_save(
+    folder: RunFolder, slow_saves: list[int]
+) -> None:
+    class Stopped(Walk):
+        def finish_epoch(self, epoch: int, tracker: Tracker) -> dict[str, float]:
+            if epoch == 4:
+                os.kill(os.getpid(), signal.SIGINT)
+            return super().finish_epoch(epoch, tracker)
+
+    walk = Stopped()
+    walk.epochs = 12
+    with pytest.raises(Interrupted, match="everything is saved"):
+        train(folder, walk)
+    assert slow_saves == [1, 3, 5]
+    assert folder.load_checkpoint("last", "search")["position"]["step"] == 0
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])

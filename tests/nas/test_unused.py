@@ -27,7 +27,12 @@ from nas.unused import unused_in_retraining, unused_in_search
     [
         ("unet", "cell", ("fcn_blocks", "flexvgg_blocks"), ("layout", "normalisation")),
         ("unet", "flexvgg", ("fcn_taps", "operations"), ("flexvgg_features", "examine_every")),
-        (SEARCHED_SEGMENTER, "none", ("layout", "examine_every", "discriminator_lr"), ("fcn_taps",)),
+        (
+            SEARCHED_SEGMENTER,
+            "none",
+            ("layout", "examine_every", "discriminator_lr"),
+            ("fcn_taps",),
+        ),
         (SEARCHED_SEGMENTER, "cell", ("flexvgg_depth",), ("fcn_depth", "adversarial_weight")),
     ],
 )
