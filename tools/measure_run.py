@@ -1,10 +1,15 @@
 """Where the time of a search goes beside its steps, and how long one waits for the first.
 
-    python -m tools.measure_run --times 3 --image-size 128 --backbone unet?width=16 --epochs 4
+    python -m tools.measure_run --image-size 128 --backbone unet?width=16 --taken 8
 
 All options of nas-search are taken. Each run has a process of its own. A part's time is its own:
 that of a part called within another counts for the inner one alone. Times are those of the process,
-the start also by the clock; with several runs they are medians. The tables are Markdown.
+which waits for a disk in none of them, the start also by the clock; with several runs they are
+medians. The tables are Markdown.
+
+With --taken only so many steps are taken, and those in which products are compared. All others
+count as long as the median of these, and everything beside them is done as in the whole run, which
+keeps the shares of a time that goes on by as much.
 """
 
 from __future__ import annotations
@@ -35,18 +40,28 @@ class Clock:
     """Process time by part, and when the first step began.
 
     Attributes:
+        taken: plain steps to be taken, of which the first serves to warm up; all if None.
         seconds: by part.
+        calls: of each part, by the function that is its first in `parts`.
         memory: resident MB after every so many steps.
         first_step: when it began: seconds of the process, and `time.time`; None before it.
-        steps: how many were taken.
+        steps: how many were taken, or counted as if they were.
     """
 
+    taken: int | None = None
     seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    calls: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
     memory: dict[int, float] = field(default_factory=dict)
     first_step: tuple[float, float] | None = None
     steps: int = 0
     _inside: list[str] = field(default_factory=list)
     _since: float = 0.0
+    _plain: list[float] = field(default_factory=list)
+    _skipped: float = 0.0
+
+    def now(self) -> float:
+        """Time of the process, with that of the steps that were not taken."""
+        return time.process_time() + self._skipped
 
     @contextlib.contextmanager
     def within(self, part: str) -> Iterator[None]:
@@ -65,30 +80,48 @@ class Clock:
             self.seconds[self._inside[-1]] += now - self._since
         self._since = now
 
-    def timed(self, function: Callable[..., Any], part: str) -> Callable[..., Any]:
-        """The function, in its part."""
+    def timed(self, function: Callable[..., Any], part: str, calls: int = 1) -> Callable[..., Any]:
+        """The function, in its part, of which a call counts for so many."""
 
         @functools.wraps(function)
         def wrapped(*args: Any, **kwargs: Any) -> Any:
+            self.calls[part] += calls
             with self.within(part):
                 return function(*args, **kwargs)
 
         return wrapped
 
     def counted(self, function: Callable[..., Any], memory_every: int) -> Callable[..., Any]:
-        """The function that takes a step, with the memory behind every so many of them."""
+        """The function that takes a step of a search, with the memory behind every so many."""
 
         @functools.wraps(function)
-        def wrapped(*args: Any, **kwargs: Any) -> Any:
+        def wrapped(stage: Any, epoch: int, step: int) -> Any:
             if self.first_step is None:
                 self.first_step = time.process_time(), time.time()
-            result = function(*args, **kwargs)
+            every = stage.settings.architecture.diagnose_every
+            if every and (epoch * stage.steps + step) % every == 0:
+                result = function(stage, epoch, step)
+            else:
+                result = self._plain_step(lambda: function(stage, epoch, step))
             self.steps += 1
+            self.calls[STEPS] = self.steps
             if memory_every and self.steps % memory_every == 0:
                 self.memory[self.steps] = resident()
             return result
 
         return wrapped
+
+    def _plain_step(self, take: Callable[[], dict[str, float]]) -> dict[str, float]:
+        """A step, or its time alone and no numbers where enough were taken."""
+        if self.taken is None or len(self._plain) < self.taken:
+            before = self.seconds[STEPS]
+            result = take()
+            self._plain.append(self.seconds[STEPS] - before)
+            return result
+        usual = statistics.median(self._plain[1:] or self._plain)
+        self.seconds[STEPS] += usual
+        self._skipped += usual
+        return {}
 
 
 def resident() -> float:
@@ -99,7 +132,7 @@ def resident() -> float:
 
 def parts() -> dict[str, list[tuple[Any, str]]]:
     """What is timed; those that begin with ``start`` come before the first step."""
-    from nas import search, training
+    from nas import illustration, search, training
     from nas.bilevel import Bilevel
     from nas.data.batches import Batches
     from nas.preparation import Data
@@ -122,6 +155,7 @@ def parts() -> dict[str, list[tuple[Any, str]]]:
         "validation": [(search, "validate")],
         "health": [(search, "examine")],
         "pictures": [
+            (illustration, "_draw_search"),
             (search, "draw_search"),
             (search, "draw_curves"),
             (search, "draw_architecture_over_epochs"),
@@ -135,8 +169,11 @@ def parts() -> dict[str, list[tuple[Any, str]]]:
 @contextlib.contextmanager
 def clocked(clock: Clock, memory_every: int = 0) -> Iterator[None]:
     """Time all parts of whatever search is run in this context."""
+    from nas import search, training
     from nas.diagnostics import Beside
+    from nas.illustration import Pace
     from nas.search import SearchStage
+    from nas.time_share import TimeShare
 
     with contextlib.ExitStack() as stack:
 
@@ -144,10 +181,12 @@ def clocked(clock: Clock, memory_every: int = 0) -> Iterator[None]:
             stack.enter_context(patch.object(owner, name, function))
 
         for part, places in parts().items():
-            for owner, name in places:
-                replace(owner, name, clock.timed(getattr(owner, name), part))
+            for place, (owner, name) in enumerate(places):
+                replace(owner, name, clock.timed(getattr(owner, name), part, int(place == 0)))
         replace(Beside, "beside", clock.timed(Beside.beside, "diagnosis"))
         replace(SearchStage, "step", clock.counted(SearchStage.step, memory_every))
+        replace(search, "Pace", functools.partial(Pace, now=clock.now))
+        replace(training, "TimeShare", functools.partial(TimeShare, now=clock.now))
         yield
 
 
@@ -157,22 +196,27 @@ class Measured:
 
     Attributes:
         seconds: of the process, by part.
+        calls: of each part.
         waited: from the start of the process to the first step, by the clock, in seconds.
         steps: how many were taken.
         memory: resident MB by steps taken.
     """
 
     seconds: dict[str, float]
+    calls: dict[str, int]
     waited: float
     steps: int
     memory: dict[int, float]
 
 
-def measure(options: Sequence[str], memory_every: int, started: float) -> Measured:
+def measure(
+    options: Sequence[str], taken: int | None, memory_every: int, started: float
+) -> Measured:
     """Search in a temporary folder; to be called in a new process.
 
     Args:
         options: of nas-search.
+        taken: steps that are taken; None for all.
         memory_every: steps between two looks at the memory; 0 never looks.
         started: when the process was asked for, on `time.time`.
     """
@@ -181,7 +225,7 @@ def measure(options: Sequence[str], memory_every: int, started: float) -> Measur
     from nas.runs import RunFolder
     from nas.settings import SearchSettings
 
-    clock = Clock()
+    clock = Clock(taken)
     settings = parse(SearchSettings, "measure_run.py", list(options))
     clock.seconds["start: imports"] = time.process_time()
     with (
@@ -192,7 +236,11 @@ def measure(options: Sequence[str], memory_every: int, started: float) -> Measur
         search.run_search(settings, RunFolder(Path(scratch) / "run"), resume=False)
     assert clock.first_step is not None
     return Measured(
-        dict(clock.seconds), clock.first_step[1] - started, clock.steps, dict(clock.memory)
+        dict(clock.seconds),
+        dict(clock.calls),
+        clock.first_step[1] - started,
+        clock.steps,
+        dict(clock.memory),
     )
 
 
@@ -203,12 +251,14 @@ def main() -> None:
     parser.add_argument(
         "--memory-every", type=int, default=0, help="steps between two looks at the memory"
     )
+    parser.add_argument("--taken", type=int, help="plain steps that are taken (default: all)")
     own, options = parser.parse_known_args()
     context = multiprocessing.get_context("spawn")
     runs = []
     for _ in range(own.times):
         with ProcessPoolExecutor(1, mp_context=context) as pool:
-            runs.append(pool.submit(measure, options, own.memory_every, time.time()).result())
+            asked = pool.submit(measure, options, own.taken, own.memory_every, time.time())
+            runs.append(asked.result())
     print("\n".join(report(runs)))
 
 
@@ -223,13 +273,24 @@ def report(runs: Sequence[Measured]) -> list[str]:
     total = sum(rest.values())
     steps, (count, *_) = rest[STEPS], [run.steps for run in runs]
     waited = statistics.median(run.waited for run in runs)
+    calls, each = runs[0].calls, steps / count
     lines = [
-        *_table(f"part of {count} steps", rest, total),
+        f"| part of {count} steps | times | each, in steps | s | share |",
+        "|---|---:|---:|---:|---:|",
+        *(
+            f"| {part} | {_often(calls.get(part, 0), value / each)} "
+            f"| {value:.2f} | {value / total:.2%} |"
+            for part, value in _sorted(rest)
+        ),
+        f"| all | | | {total:.2f} | |",
         "",
         f"All but steps: {1 - steps / total:.2%} (aim: {TARGET:.0%}); "
         f"with steps three times as fast: {1 - steps / (3 * (total - steps) + steps):.2%}.",
         "",
-        *_table("start to first step", start, sum(start.values())),
+        "| start to first step | s |",
+        "|---|---:|",
+        *(f"| {part} | {value:.2f} |" for part, value in _sorted(start)),
+        f"| all | {sum(start.values()):.2f} |",
         "",
         f"By the clock the first step begins after {waited:.1f} s.",
     ]
@@ -239,14 +300,13 @@ def report(runs: Sequence[Measured]) -> list[str]:
     return lines
 
 
-def _table(title: str, seconds: dict[str, float], total: float) -> list[str]:
-    rows = sorted(seconds.items(), key=lambda item: -item[1])
-    return [
-        f"| {title} | s | share |",
-        "|---|---:|---:|",
-        *(f"| {part} | {value:.2f} | {value / total:.2%} |" for part, value in rows),
-        f"| all | {total:.2f} | |",
-    ]
+def _sorted(seconds: dict[str, float]) -> list[tuple[str, float]]:
+    return sorted(seconds.items(), key=lambda item: -item[1])
+
+
+def _often(times: int, steps: float) -> str:
+    """How often a part was called, and how many steps take as long as one call."""
+    return f"{times} | {steps / times:.3f}" if times else " | "
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -42,15 +44,48 @@ def test_a_part_within_another_counts_for_itself_alone(now: list[float]) -> None
     assert dict(clock.seconds) == {"outer": 3, "inner": 10}
 
 
+def stage(diagnose_every: int) -> Any:
+    """Of 10 steps an epoch."""
+    architecture = SimpleNamespace(diagnose_every=diagnose_every)
+    return SimpleNamespace(steps=10, settings=SimpleNamespace(architecture=architecture))
+
+
 def test_the_first_step_ends_the_start(now: list[float]) -> None:
     clock = measure_run.Clock()
-    step = clock.counted(lambda: now.append(now.pop() + 5), memory_every=2)
+    step = clock.counted(lambda *place: now.append(now.pop() + 5), memory_every=2)
     now[0] = 7
-    for _ in range(4):
-        step()
+    for number in range(4):
+        step(stage(diagnose_every=0), 0, number)
     assert clock.steps == 4
     assert clock.first_step is not None and clock.first_step[0] == 7
     assert list(clock.memory) == [2, 4]
+
+
+def test_steps_that_are_not_taken_count_as_the_median_of_those_that_are(now: list[float]) -> None:
+    """Plain ones take 50, 3, 9 and 4 s, of which the first warms up; diagnosed ones 20 s more."""
+    clock, taken = measure_run.Clock(taken=4), []
+    seconds = {1: 50.0, 2: 3.0, 3: 9.0, 4: 4.0}
+
+    def wait(seconds: float) -> None:
+        now[0] += seconds
+
+    def take(_: Any, epoch: int, step: int) -> dict[str, float]:
+        count = 10 * epoch + step
+        taken.append(count)
+        clock.timed(wait, measure_run.STEPS)(seconds.get(count, 4.0))
+        if count % 8 == 0:
+            clock.timed(wait, "diagnosis")(20.0)
+        return {"loss": 1.0}
+
+    step = clock.counted(take, memory_every=0)
+    for count in range(20):
+        step(stage(diagnose_every=8), *divmod(count, 10))
+    assert taken == [0, 1, 2, 3, 4, 8, 16]
+    assert clock.steps == 20
+    assert clock.seconds[measure_run.STEPS] == 50 + 3 + 9 + 4 + 3 * 4 + 13 * 4
+    assert clock.seconds["diagnosis"] == 60
+    assert clock.calls["diagnosis"] == 3
+    assert clock.now() == now[0] + 13 * 4
 
 
 def test_tables_hold_medians_and_the_share_of_faster_steps() -> None:
@@ -58,6 +93,7 @@ def test_tables_hold_medians_and_the_share_of_faster_steps() -> None:
     runs = [
         measure_run.Measured(
             {measure_run.STEPS: steps, measure_run.LOOP: 20.0, "start: data": 2.0},
+            {measure_run.LOOP: 3, measure_run.STEPS: 48},
             waited,
             24,
             {10: 300.0},
@@ -65,10 +101,10 @@ def test_tables_hold_medians_and_the_share_of_faster_steps() -> None:
         for steps, waited in ((80.0, 3.0), (1.0, 9.0), (500.0, 2.0))
     ]
     told = "\n".join(measure_run.report(runs))
-    assert "| steps | 80.00 | 80.00% |" in told
-    assert "| loop | 20.00 | 20.00% |" in told
+    assert "| steps | 48 | 0.500 | 80.00 | 80.00% |" in told
+    assert "| loop | 3 | 2.000 | 20.00 | 20.00% |" in told
     assert "All but steps: 20.00%" in told
     assert "three times as fast: 42.86%" in told
-    assert "| start: data | 2.00 | 100.00% |" in told
+    assert "| start: data | 2.00 |" in told
     assert "after 3.0 s" in told
     assert "| 10 | 300.0 |" in told
