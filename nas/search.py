@@ -44,6 +44,7 @@ from nas.ranks import agreed
 from nas.rates import RateSchedule, check_rates
 from nas.relations import Moment, Relations, plays_with_unlabelled
 from nas.runs import RunFolder, now, unwritable, versions, without_none
+from nas.scored_epochs import epochs_between, is_scored
 from nas.scoring import validate
 from nas.settings import ArchitectureSettings, SearchSettings
 from nas.supernets import (
@@ -356,6 +357,20 @@ class SearchStage:
         self._judge_second_order(tracker)
         tell_delay(self.folder, tracker)
         draw_search(self, epoch, tracker)
+        numbers = self._rates(within) | self._scores(within)
+        later = self.settings.augmentation.curriculum
+        if self._curriculum.after_epoch(numbers.get("foreground_iou")) and later:
+            tracker.note(curriculum_begins(epoch, self._curriculum, later))
+        self._schedule.after_epoch(numbers.get(self.settings.training.monitor))
+        numbers |= self._examine(epoch, within, tracker)
+        return {**numbers, "stable_epochs": self._stable_epochs}
+
+    def _scores(self, within: int) -> dict[str, float]:
+        """Those of the segmenter on the architecture half, after the epochs that have them."""
+        every = epochs_between(self.settings)
+        due = is_scored(within, self.settings.training.epochs, every)
+        if not due and self.stop_reason() is None:
+            return {}
         scores = validate(
             self.game.segmenter,
             self.game.criterion,
@@ -363,13 +378,7 @@ class SearchStage:
             self.data.classes,
             self.architecture_half,
         )
-        numbers = self._rates(within) | agreed(scores)
-        later = self.settings.augmentation.curriculum
-        if self._curriculum.after_epoch(numbers["foreground_iou"]) and later:
-            tracker.note(curriculum_begins(epoch, self._curriculum, later))
-        self._schedule.after_epoch(numbers[self.settings.training.monitor])
-        numbers |= self._examine(epoch, within, tracker)
-        return {**numbers, "stable_epochs": self._stable_epochs}
+        return agreed(scores)
 
     def _rates(self, within: int) -> dict[str, float]:
         """The learning rates of the weights and the adversarial weight of the epoch."""

@@ -489,6 +489,11 @@ class ArchitectureSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Compare both products, and log the share of the second-order term, every so many steps, which
     takes as long as a step; 0 never does."""
 
+    validate_every: Positive = 4
+    """Score the segmenter on the architecture half after the first epoch, the last and every so
+    many epochs. One score takes up to a twelfth of an epoch's time. With --lr-schedule plateau or
+    --curriculum, which look at the scores, they come after every epoch."""
+
     examine_every: Count = 200
     """Examine the discriminator after the first epoch, the last and every so many steps, which
     takes as long as two thirds of a step; 0 leaves it at the first and the last."""

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from nas.networks import PATCH_NETWORKS
 from nas.own_genotypes import named_networks
 from nas.ranks import count
+from nas.scored_epochs import epochs_between
 from nas.settings import (
     AugmentationSettings,
     CellSettings,
@@ -35,6 +36,9 @@ def unused_in_search(settings: SearchSettings) -> dict[str, str]:
     unused |= dict.fromkeys(("pretrain_epochs", "pretrain_loss", "early_stopping"), why)
     if settings.training.lr_schedule != "plateau":
         unused["monitor"] = "is watched by --lr-schedule plateau alone"
+    if epochs_between(settings) != settings.architecture.validate_every:
+        why = "leaves epochs out, and --lr-schedule plateau and --curriculum look at every one"
+        unused["validate_every"] = why
     if space == "none":
         why = "is about the discriminator, and --space none has none"
         names = ("normalisation", "discriminator_input", "objective", "examine_every")

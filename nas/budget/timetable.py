@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from nas.illustration import is_drawn
 from nas.phases import plan
+from nas.scored_epochs import epochs_between, is_scored
 from nas.settings import SearchSettings
 
 RESTING, STEP, DIAGNOSED = "step of the warm-up", "step", "diagnosed step"
@@ -28,6 +29,8 @@ class Timetable:
         diagnose_every: steps between two diagnoses; 0 for none.
         complete_from: first epoch of a phase (from 0) in which the whole game is played. Earlier
             ones may be cheaper, and count as if they were not.
+        validate_every: epochs between two validations. Ends of epochs without one count as if they
+            had it, where one of their name has.
     """
 
     epochs: int
@@ -36,6 +39,7 @@ class Timetable:
     warmup: int
     diagnose_every: int
     complete_from: int = 0
+    validate_every: int = 1
 
     @classmethod
     def of(cls, settings: SearchSettings, steps: int) -> Timetable:
@@ -51,6 +55,7 @@ class Timetable:
             warmup=architecture.warmup_epochs,
             diagnose_every=architecture.diagnose_every,
             complete_from=max(begins) - 1,
+            validate_every=epochs_between(settings),
         )
 
     def contents(self) -> list[Counter[str]]:
@@ -67,10 +72,17 @@ class Timetable:
         return found
 
     def ends(self) -> dict[str, int]:
-        """Of each end the last epoch (from 0) that has it, by name; that of the run comes last."""
+        """Of each end an epoch (from 0) that has it, by name; that of the run comes last.
+
+        It is the last one with a validation, or else the last one.
+        """
+
+        def is_validated(epoch: int) -> bool:
+            return is_scored(epoch % self.epochs, self.epochs, self.validate_every)
+
         found = {
             name: epoch
-            for epoch in range(self.phases * self.epochs)
+            for epoch in sorted(range(self.phases * self.epochs), key=is_validated)
             for name in self._content(epoch).keys() & ENDS
         }
         return dict(sorted(found.items(), key=lambda item: item[0] == LAST))

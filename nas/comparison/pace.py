@@ -18,6 +18,7 @@ from nas.errors import UsageError
 from nas.preparation import open_data
 from nas.retrain import RetrainStage
 from nas.runs import RunFolder
+from nas.scored_epochs import epochs_between
 from nas.scoring import validate
 from nas.search import SearchStage
 from nas.settings import GameSettings, RetrainSettings, SearchSettings
@@ -30,7 +31,8 @@ class Load(NamedTuple):
 
     Attributes:
         flops: operations of its steps, each counted as one of a full batch.
-        process_seconds: of the CPU, validation included, without pictures and checkpoints.
+        process_seconds: of the CPU, without pictures and checkpoints. A validation counts by the
+            part of the epochs that have one.
         seconds: by the clock, likewise.
     """
 
@@ -137,7 +139,7 @@ def pace_of_retraining(settings: RetrainSettings) -> Pace:
     data = open_data(settings.data)
     with tempfile.TemporaryDirectory() as folder:
         stage = RetrainStage(settings, RunFolder(Path(folder)), data)
-        return _pace(stage, stage.val_samples, early)
+        return _pace(stage, stage.val_samples, early, validate_every=1)
 
 
 def pace_of_search(settings: SearchSettings) -> Pace:
@@ -156,7 +158,7 @@ def pace_of_search(settings: SearchSettings) -> Pace:
     data = open_data(settings.data)
     with tempfile.TemporaryDirectory() as folder:
         stage = SearchStage(settings, RunFolder(Path(folder)), data)
-        return _pace(stage, stage.samples, early)
+        return _pace(stage, stage.samples, early, epochs_between(settings))
 
 
 def _last_start(game: GameSettings) -> int:
@@ -165,12 +167,16 @@ def _last_start(game: GameSettings) -> int:
     return max(game.adversarial_start, unlabelled)
 
 
-def _pace(stage: RetrainStage | SearchStage, judged: Samples, early: int) -> Pace:
-    late = _load(stage, judged, early)
-    return Pace(_load(stage, judged, 0) if early else late, late, early)
+def _pace(
+    stage: RetrainStage | SearchStage, judged: Samples, early: int, validate_every: int
+) -> Pace:
+    late = _load(stage, judged, early, validate_every)
+    return Pace(_load(stage, judged, 0, validate_every) if early else late, late, early)
 
 
-def _load(stage: RetrainStage | SearchStage, judged: Samples, epoch: int) -> Load:
+def _load(
+    stage: RetrainStage | SearchStage, judged: Samples, epoch: int, validate_every: int
+) -> Load:
     """What an epoch takes, from its first steps; the very first one prepares and is not timed."""
     with FlopCounterMode(display=False) as counter:
         stage.step(epoch, 0)
@@ -183,8 +189,8 @@ def _load(stage: RetrainStage | SearchStage, judged: Samples, epoch: int) -> Loa
         validate(game.segmenter, game.criterion, judged, stage.data.classes, _ids(stage))
     return Load(
         float(counter.get_total_flops()) * stage.steps,
-        process * share + time.process_time() - before[0],
-        clock * share + time.monotonic() - before[1],
+        process * share + (time.process_time() - before[0]) / validate_every,
+        clock * share + (time.monotonic() - before[1]) / validate_every,
     )
 
 

@@ -344,6 +344,51 @@ def test_the_first_epoch_and_the_last_are_examined_and_few_between(
     assert stage.health.summary() is not None and " 3 " in stage.health.summary()
 
 
+def test_scores_come_every_so_many_epochs_and_change_nothing_else(
+    new_stage: Callable[..., SearchStage],
+) -> None:
+    """The state of a search that is scored after every epoch is the same, every bit."""
+
+    def run(stage: SearchStage) -> list[int]:
+        had = []
+        with (
+            patch("nas.search.draw_search"),
+            Tracker(stage.folder, say=lambda line: None) as tracker,
+        ):
+            for epoch in range(6):
+                for step in range(stage.steps):
+                    stage.step(epoch, step)
+                numbers = stage.finish_epoch(epoch, tracker)
+                scores = {"mean_iou", "foreground_iou", "val_loss"} & numbers.keys()
+                assert len(scores) in (0, 3)
+                had += [epoch + 1] if scores else []
+        return had
+
+    seldom, often = (
+        new_stage(training={"epochs": 6}, architecture={"validate_every": every})
+        for every in (3, 1)
+    )
+    assert run(seldom) == [1, 3, 6]
+    assert run(often) == [1, 2, 3, 4, 5, 6]
+    assert equal(seldom.state(), often.state())
+
+
+def test_a_search_that_stops_early_ends_with_a_score(
+    new_stage: Callable[..., SearchStage],
+) -> None:
+    stage = new_stage(
+        training={"epochs": 40}, architecture={"validate_every": 40, "stable_epochs": 3}
+    )
+    had = []
+    with (
+        patch("nas.search.draw_search"),
+        Tracker(stage.folder, say=lambda line: None) as tracker,
+    ):
+        while stage.stop_reason() is None:
+            had.append("mean_iou" in stage.finish_epoch(len(had), tracker))
+    assert had == [True, False, True]
+
+
 @pytest.mark.parametrize(
     ("changed", "words"),
     [

@@ -45,6 +45,12 @@ def test_what_a_search_does_not_use(
     assert not set(used) & set(found)
 
 
+@pytest.mark.parametrize(("schedule", "unused"), [("plateau", True), ("cosine", False)])
+def test_a_search_that_looks_at_every_score_leaves_none_out(schedule: str, unused: bool) -> None:
+    settings = SearchSettings(training=TrainingSettings(lr_schedule=schedule))
+    assert ("validate_every" in unused_in_search(settings)) == unused
+
+
 @pytest.mark.parametrize(("discriminator", "unused"), [("none", True), ("resnet10", False)])
 def test_what_a_retraining_does_not_use(discriminator: str, unused: bool) -> None:
     settings = RetrainSettings(adversary=AdversarySettings(discriminator=discriminator))

@@ -28,6 +28,7 @@ TABLES = st.builds(
     warmup=st.integers(0, 3),
     diagnose_every=st.integers(0, 30),
     complete_from=st.integers(0, 4),
+    validate_every=st.integers(1, 6),
 )
 
 
@@ -115,4 +116,12 @@ def test_of_a_searchs_settings(game: dict[str, float], complete_from: int) -> No
         architecture=ArchitectureSettings(warmup_epochs=2, diagnose_every=9, schedule="decoupled"),
         game=GameSettings(**game),
     )
-    assert Timetable.of(settings, 3) == Timetable(7, 2, 3, 2, 9, complete_from)
+    assert Timetable.of(settings, 3) == Timetable(7, 2, 3, 2, 9, complete_from, 4)
+
+
+def test_an_end_is_one_with_a_validation_where_there_is_one() -> None:
+    """Of 63 epochs every third has pictures; 60 is the last of them with a score but for 63."""
+    table = Timetable(epochs=63, phases=1, steps=1, warmup=0, diagnose_every=0, validate_every=4)
+    assert table.ends() == {END_WITH_PICTURES: 62, END: 55, LAST: 62}
+    none = Timetable(epochs=40, phases=1, steps=1, warmup=0, diagnose_every=0, validate_every=4)
+    assert none.ends()[END] == 38

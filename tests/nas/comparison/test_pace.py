@@ -83,8 +83,29 @@ def test_an_epoch_is_as_many_times_the_mean_step_as_it_has_steps(
     clocks = SimpleNamespace(process_time=lambda: clock["now"], monotonic=lambda: 2 * clock["now"])
     monkeypatch.setattr(pace_module, "time", clocks)
     stage = SimpleNamespace(steps=12, step=step)
-    load = pace_module._load(stage, [], 0)  # type: ignore[arg-type]
+    load = pace_module._load(stage, [], 0, validate_every=1)  # type: ignore[arg-type]
     assert (load.process_seconds, load.seconds) == (12, 24)
+
+
+@pytest.mark.parametrize("every", [1, 4])
+def test_a_validation_counts_by_the_part_of_the_epochs_that_have_one(
+    monkeypatch: pytest.MonkeyPatch, every: int
+) -> None:
+    """Of 8 s, behind 12 steps of a second."""
+    clock = {"now": 0.0}
+
+    def move(seconds: float) -> None:
+        clock["now"] += seconds
+
+    clocks = SimpleNamespace(process_time=lambda: clock["now"], monotonic=lambda: 2 * clock["now"])
+    monkeypatch.setattr(pace_module, "time", clocks)
+    monkeypatch.setattr(pace_module, "validate", lambda *_: move(8.0))
+    game = SimpleNamespace(segmenter=None, criterion=None)
+    stage = SimpleNamespace(
+        steps=12, step=lambda epoch, step: move(1.0), game=game, data=SimpleNamespace(classes=())
+    )
+    load = pace_module._load(stage, ["case"], 0, every)  # type: ignore[arg-type]
+    assert (load.process_seconds, load.seconds) == (12 + 8 / every, 24 + 16 / every)
 
 
 def test_operations_of_a_retraining_are_those_of_its_convolution(data: DataSettings) -> None:
