@@ -46,6 +46,7 @@ class Clock:
         memory: resident MB after every so many steps.
         first_step: when it began: seconds of the process, and `time.time`; None before it.
         steps: how many were taken, or counted as if they were.
+        step_seconds: of the first two that were taken.
     """
 
     taken: int | None = None
@@ -54,6 +55,7 @@ class Clock:
     memory: dict[int, float] = field(default_factory=dict)
     first_step: tuple[float, float] | None = None
     steps: int = 0
+    step_seconds: list[float] = field(default_factory=list)
     _inside: list[str] = field(default_factory=list)
     _since: float = 0.0
     _plain: list[float] = field(default_factory=list)
@@ -98,11 +100,14 @@ class Clock:
         def wrapped(stage: Any, epoch: int, step: int) -> Any:
             if self.first_step is None:
                 self.first_step = time.process_time(), time.time()
+            began = time.process_time()
             every = stage.settings.architecture.diagnose_every
             if every and (epoch * stage.steps + step) % every == 0:
                 result = function(stage, epoch, step)
             else:
                 result = self._plain_step(lambda: function(stage, epoch, step))
+            if len(self.step_seconds) < 2:
+                self.step_seconds.append(time.process_time() - began)
             self.steps += 1
             self.calls[STEPS] = self.steps
             if memory_every and self.steps % memory_every == 0:
@@ -199,6 +204,7 @@ class Measured:
         calls: of each part.
         waited: from the start of the process to the first step, by the clock, in seconds.
         steps: how many were taken.
+        step_seconds: of the first two.
         memory: resident MB by steps taken.
     """
 
@@ -206,6 +212,7 @@ class Measured:
     calls: dict[str, int]
     waited: float
     steps: int
+    step_seconds: list[float]
     memory: dict[int, float]
 
 
@@ -240,6 +247,7 @@ def measure(
         dict(clock.calls),
         clock.first_step[1] - started,
         clock.steps,
+        clock.step_seconds,
         dict(clock.memory),
     )
 
@@ -292,7 +300,9 @@ def report(runs: Sequence[Measured]) -> list[str]:
         *(f"| {part} | {value:.2f} |" for part, value in _sorted(start)),
         f"| all | {sum(start.values()):.2f} |",
         "",
-        f"By the clock the first step begins after {waited:.1f} s.",
+        f"By the clock the first step begins after {waited:.1f} s. Time of the process in steps: "
+        + ", ".join(f"{seconds:.2f} s" for seconds in runs[0].step_seconds)
+        + " (the first, the second).",
     ]
     if runs[0].memory:
         lines += ["", "| steps | resident MB |", "|---:|---:|"]

@@ -81,6 +81,7 @@ def test_steps_that_are_not_taken_count_as_the_median_of_those_that_are(now: lis
     for count in range(20):
         step(stage(diagnose_every=8), *divmod(count, 10))
     assert taken == [0, 1, 2, 3, 4, 8, 16]
+    assert clock.step_seconds == [24.0, 50.0]
     assert clock.steps == 20
     assert clock.seconds[measure_run.STEPS] == 50 + 3 + 9 + 4 + 3 * 4 + 13 * 4
     assert clock.seconds["diagnosis"] == 60
@@ -96,6 +97,7 @@ def test_tables_hold_medians_and_the_share_of_faster_steps() -> None:
             {measure_run.LOOP: 3, measure_run.STEPS: 48},
             waited,
             24,
+            [9.0, 5.25],
             {10: 300.0},
         )
         for steps, waited in ((80.0, 3.0), (1.0, 9.0), (500.0, 2.0))
@@ -107,4 +109,5 @@ def test_tables_hold_medians_and_the_share_of_faster_steps() -> None:
     assert "three times as fast: 42.86%" in told
     assert "| start: data | 2.00 |" in told
     assert "after 3.0 s" in told
+    assert "in steps: 9.00 s, 5.25 s (the first, the second)" in told
     assert "| 10 | 300.0 |" in told
