@@ -48,11 +48,11 @@ def test_memory_does_not_grow_over_a_thousand_steps(
         architecture=ArchitectureSettings(diagnose_every=50),
         run=RunSettings(device="cpu", threads=1),
     )
+    monkeypatch.setattr(illustration, "SHARE_OF_TIME", 0.0)
     folder = RunFolder(tmp_path / "run")
     folder.begin("search", settings)
     stage = SearchStage(settings, folder, discs(train=40, val=0))
     assert stage.steps * settings.training.epochs >= 1100
-    monkeypatch.setattr(illustration, "SHARE_OF_TIME", 0.0)
     seen: dict[int, tuple[float, int]] = {}
     real = stage.step
 
