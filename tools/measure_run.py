@@ -188,7 +188,7 @@ def clocked(clock: Clock, memory_every: int = 0) -> Iterator[None]:
         for part, places in parts().items():
             for place, (owner, name) in enumerate(places):
                 replace(owner, name, clock.timed(getattr(owner, name), part, int(place == 0)))
-        replace(Beside, "beside", clock.timed(Beside.beside, "diagnosis"))
+        replace(Beside, "beside", clock.timed(Beside.beside, "diagnosis", calls=0))
         replace(SearchStage, "step", clock.counted(SearchStage.step, memory_every))
         replace(search, "Pace", functools.partial(Pace, now=clock.now))
         replace(training, "TimeShare", functools.partial(TimeShare, now=clock.now))
