@@ -179,7 +179,7 @@ class RayEngine:
         if not self.at_once and not room(ray.nodes(), self.threads, self.gpus):
             raise UsageError(
                 f"No node of the Ray cluster has the {self.threads} cores and {self.gpus:g} GPUs "
-                "of a cell: lower run.threads in the recipe or --gpus-per-job, add a node, or give "
+                "of a job: lower run.threads in the recipe or --gpus-per-job, add a node, or give "
                 "--jobs to wait for one."
             )
 

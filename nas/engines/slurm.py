@@ -118,7 +118,7 @@ def check_parameters(parameters: Mapping[str, str], known: Iterable[str]) -> Non
             )
     if "time" not in parameters:
         raise UsageError(
-            "--slurm needs time=MINUTES, how long a cell may run before it saves and queues again, "
+            "--slurm needs time=MINUTES, how long a job may run before it saves and queues again, "
             "such as --slurm time=240 partition=gpu."
         )
 
