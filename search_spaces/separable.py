@@ -31,11 +31,19 @@ class Separable:
     stride: int = 1
     dilation: int = 1
 
+    @property
+    def seen(self) -> tuple[int, int, int]:
+        """Every which pixel is seen, and the stride and dilation among these.
+
+        With a stride and a dilation every second pixel only is seen, and these without dilation.
+        """
+        if self.stride > 1 and self.dilation > 1:
+            return self.stride, 1, self.dilation // self.stride
+        return 1, self.stride, self.dilation
+
 
 def separable(x: Tensor, targets: int, convolution: Separable) -> Tensor:
     """What the edges make of the sources' maps.
-
-    With stride and dilation, every second pixel only is seen, and these without dilation.
 
     Args:
         x: (N, H, W, sources, C).
@@ -45,10 +53,9 @@ def separable(x: Tensor, targets: int, convolution: Separable) -> Tensor:
     Returns:
         (N, ceil(H / stride), ceil(W / stride), targets * sources, C).
     """
-    stride, dilation = convolution.stride, convolution.dilation
-    if dilation > 1 and stride > 1:
-        x, stride, dilation = x[:, ::stride, ::stride], 1, dilation // stride
-    edges = x.unsqueeze(3).expand(-1, -1, -1, targets, -1, -1).flatten(3, 4)
+    apart, stride, dilation = convolution.seen
+    seen = x[:, ::apart, ::apart]
+    edges = seen.unsqueeze(3).expand(-1, -1, -1, targets, -1, -1).flatten(3, 4)
     image = edges.flatten(3).permute(0, 3, 1, 2)
     y = depthwise(image, convolution.within, stride, dilation).permute(0, 2, 3, 1)
     maps = y.unflatten(3, edges.shape[3:])

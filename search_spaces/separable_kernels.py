@@ -49,12 +49,8 @@ class SeparableKernels:
         self.taps = np.ascontiguousarray(within.T).reshape(kernel, kernel, targets, -1)
         self.bias = None if convolution.bias is None else convolution.bias.detach().numpy()
         self.stride = convolution.stride
-        self.sparse = convolution.stride > 1 and convolution.dilation > 1
-        apart = 1 if self.sparse else convolution.stride
-        dilation = (
-            convolution.dilation // convolution.stride if self.sparse else convolution.dilation
-        )
-        self.form = Form(kernel, apart, dilation)
+        self.apart, stride, dilation = convolution.seen
+        self.form = Form(kernel, stride, dilation)
         self.threads = torch.get_num_threads()
 
     def forward(self, x: np.ndarray, y: np.ndarray) -> None:
@@ -89,11 +85,12 @@ class SeparableKernels:
         return WeightGradients(to_within, to_across, to_bias)
 
     def _add_to_x(self, slope: np.ndarray, to_x: np.ndarray) -> None:
-        given = np.zeros_like(to_x[:, ::2, ::2]) if self.sparse else to_x
+        seen = to_x[:, :: self.apart, :: self.apart]
+        given = to_x if self.apart == 1 else np.zeros_like(seen, order="C")
         slopes = self._by_target(slope)
         depthwise.add_input_gradient(slopes, self.taps, given, self.form, self.threads)
-        if self.sparse:
-            to_x[:, ::2, ::2] += given
+        if self.apart > 1:
+            seen += given
 
     def _to_within(self, x: np.ndarray, slope: np.ndarray) -> Tensor:
         kernel, slopes = self.form.kernel, self._by_target(slope)
@@ -112,8 +109,7 @@ class SeparableKernels:
         products.multiplied(self._pixels(x), weight, self._pixels(y), self.threads)
 
     def _seen(self, x: np.ndarray) -> np.ndarray:
-        """With stride and dilation every second pixel, of which it sees each."""
-        return np.ascontiguousarray(x[:, ::2, ::2]) if self.sparse else x
+        return np.ascontiguousarray(x[:, :: self.apart, :: self.apart])
 
     def _by_target(self, y: np.ndarray) -> np.ndarray:
         return y.reshape(*y.shape[:3], self.targets, -1)

@@ -10,7 +10,7 @@ import torch
 from nas import libraries
 from nas.comparison.cells import Cell, cells_of, plan_of
 from nas.comparison.recipe import Method, Recipe, parse_method
-from nas.errors import DataError, UsageError, UserError
+from nas.errors import DataError, RunError, UsageError
 from nas.networks import build_discriminator, build_segmenter
 from nas.preparation import Data, open_data
 from nas.retrain import check_settings as check_retraining
@@ -38,7 +38,7 @@ def _open(name: str, settings: DataSettings) -> Data:
     """A data set; what is wrong with it is told with its name, and in the recipe's words."""
     try:
         return open_data(settings)
-    except UserError as error:
+    except (UsageError, DataError, RunError) as error:
         missing = isinstance(error, UsageError) and settings.data_root is None
         where = f" (data_root = DIR there, or --data {name}.data_root=DIR)" if missing else ""
         raise type(error)(f"[datasets.{name}]{where}: {error}") from error
