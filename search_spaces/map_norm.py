@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from types import ModuleType
 from typing import Any, Protocol, cast, runtime_checkable
 
@@ -72,6 +73,11 @@ class Statistics:
     average: Average | None = None
     eps: float = 0.0
 
+    @cached_property
+    def shift(self) -> Tensor:
+        """scale y + shift is standardised."""
+        return -self.mean * self.scale
+
     def of_one(self, place: int) -> Statistics:
         """Those of one map alone."""
         one = slice(place, place + 1)
@@ -89,7 +95,12 @@ def normalised(layers: Sequence[nn.Module], maps: Sequence[Tensor]) -> list[Tens
     if isinstance(layers[0], nn.Identity):
         return list(maps)
     maps = raised(*maps)
-    return list(_Normalised.apply(statistics(layers, maps), False, *maps))
+    return normalised_by(statistics(layers, maps), maps)
+
+
+def normalised_by(given: Statistics, maps: Sequence[Tensor]) -> list[Tensor]:
+    """Maps that are standardised by what is known."""
+    return list(_Normalised.apply(given, False, *maps))
 
 
 def rectified(layers: Sequence[nn.Module], maps: Sequence[Tensor]) -> list[Tensor]:
@@ -101,7 +112,7 @@ def rectified(layers: Sequence[nn.Module], maps: Sequence[Tensor]) -> list[Tenso
 
 
 def rectified_by(given: Statistics, maps: Sequence[Tensor]) -> list[Tensor]:
-    """ReLU of maps that are standardised by what is known."""
+    """ReLU of `normalised_by`."""
     return list(_Normalised.apply(given, True, *maps))
 
 
@@ -302,10 +313,10 @@ def _track(
 ) -> None:
     """Running statistics as batch norm keeps them, of the unbiased variance."""
     variance = (scale**-2 - eps) * (count / (count - 1))
-    for layer, means, variances in zip(layers, mean, variance, strict=True):
-        assert isinstance(layer, _BatchNorm)
-        mean_before, variance_before, batches = layer.buffers(recurse=False)
-        momentum = cast(float, layer.momentum)
-        mean_before.lerp_(means.flatten(), momentum)
-        variance_before.lerp_(variances.flatten(), momentum)
-        batches.add_(1)
+    kept = cast(Sequence[_BatchNorm], layers)
+    momentum = cast(float, kept[0].momentum)
+    before = zip(*(layer.buffers(recurse=False) for layer in kept), strict=True)
+    means, variances, batches = map(list, before)
+    torch._foreach_lerp_(means, list(mean.flatten(1).unbind()), momentum)
+    torch._foreach_lerp_(variances, list(variance.flatten(1).unbind()), momentum)
+    torch._foreach_add_(batches, 1)

@@ -23,7 +23,8 @@ def statistics(
     """Mean and scale, (maps, N, ..., C)."""
     y = _together(maps)
     sums = norms.moments(_samples(y), torch.get_num_threads())
-    found = norms.statistics(sums, y.shape[2], _taken_together(average, y), eps)
+    together = Together(average.channels, y.shape[1] if average.joined else 1)
+    found = norms.statistics(sums, y.shape[2], together, eps)
     shape = (*y.shape[:2], *maps[0].shape[2:])
     mean, scale = (torch.from_numpy(rows.reshape(shape)) for rows in found)
     return mean, scale
@@ -34,14 +35,15 @@ def standardised(maps: Sequence[Tensor] | Tensor, given: Statistics, relu: bool)
     y = _together(maps)
     out = torch.empty(len(maps), *maps[0].shape, dtype=given.mean.dtype)
     flat = _samples(out.numpy().reshape(y.shape))
-    norms.standardised(_samples(y), *_standard(given, y), flat, relu, torch.get_num_threads())
+    rows = standard_rows(given, y)
+    norms.standardised(_samples(y), *rows, flat, relu, torch.get_num_threads())
     return out
 
 
 def weighted(maps: Sequence[Tensor] | Tensor, given: Statistics, weights: Tensor) -> Tensor:
     """Sum over maps and sources of weights (maps, targets, sources) times standardised maps."""
     y, edges = _together(maps), Edges(*maps[0].shape[2:])
-    factor, shift = (rows.reshape(*y.shape[:2], -1) for rows in _standard(given, y))
+    factor, shift = (rows.reshape(*y.shape[:2], -1) for rows in standard_rows(given, y))
     each = _per_channel(weights, edges)[:, np.newaxis]
     constant = (each * shift).sum(0).reshape(-1, 1, *edges).sum(3)
     shape = (*y.shape[1:3], edges.targets, edges.channels)
@@ -72,7 +74,7 @@ class Slopes:
         self.shape, self.relu, self.average = maps[0].shape, relu, given.average
         self.slopes, self.y = _together(slopes), _together(maps)
         self.edges = _edges(slopes[0], maps[0])
-        self.standard = _standard(given, self.y)
+        self.standard = standard_rows(given, self.y)
         pair, threads = (_samples(self.slopes), _samples(self.y)), torch.get_num_threads()
         self.sums = norms.sums_of_slopes(*pair, *self.standard, self.edges, relu, threads)
 
@@ -91,7 +93,8 @@ class Slopes:
         maps, samples = self.y.shape[:2]
         ones = np.ones((maps, self.sums.shape[2]), self.sums.dtype)
         each = ones if weights is None else _per_channel(weights, self.edges)
-        found = norms.coefficients(self._taken_over(), self.standard, each, *self._taken())
+        size = self.y.shape[1:3]
+        found = coefficients(self.sums, self.standard, each, self.average, size, self.shape[2:])
         rows = [part.reshape(maps, samples, -1) for part in (*self.standard, *found)]
         dtype = torch.from_numpy(self.y).dtype
         for place, y in enumerate(self.y):
@@ -102,19 +105,43 @@ class Slopes:
             norms.combined(slope, y, gate, (a, b, c), flat, self.edges, threads)
             yield out
 
-    def _taken(self) -> tuple[int, Together]:
-        """Of how many pixels the sums are, and what is yet to be averaged."""
-        if isinstance(self.average, Within):
-            return self.y.shape[2], _taken_together(self.average, self.y)
-        return 1, Together(1, 1)
 
-    def _taken_over(self) -> np.ndarray:
-        """The sums, averaged already if that takes more than is here; 0 for constants."""
-        if isinstance(self.average, Within):
-            return self.sums
-        if self.average is None:
-            return np.zeros_like(self.sums)
-        return _averaged(self.average, self.sums / self.y.shape[2], self.y.shape[1], self.shape[2:])
+def coefficients(
+    sums: np.ndarray,
+    standard: tuple[np.ndarray, np.ndarray],
+    weights: np.ndarray,
+    average: Average | None,
+    size: tuple[int, int],
+    shape: torch.Size,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows a, b and c: a slope + b y + c is the gradient of y, behind it a norm layer and weights.
+
+    Args:
+        sums: of slopes, and of slopes times standardised maps, over pixels, (2, maps * N, R).
+        standard: rows factor and shift.
+        weights: of standardised maps, (maps, R).
+        average: what the norm layer averages over; None if it goes by constants.
+        size: N and pixels.
+        shape: what the R numbers are, (..., C).
+    """
+    samples, pixels = size
+    if average is None:
+        sums, together = np.zeros_like(sums), Together(1, 1)
+    elif isinstance(average, Within):
+        together = Together(average.channels, samples if average.joined else 1)
+    else:
+        sums, together = _averaged(average, sums / pixels, samples, shape), Together(1, 1)
+        pixels = 1
+    return norms.coefficients(sums, standard, weights, pixels, together)
+
+
+def standard_rows(given: Statistics, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Factor and shift of maps (maps, N, pixels, R): factor y + shift is standardised."""
+    factor, shift = (
+        _array(each.expand(*y.shape[:2], *each.shape[2:])).reshape(-1, y.shape[3])
+        for each in (given.scale, given.shift)
+    )
+    return factor, shift
 
 
 def _averaged(average: Average, rows: np.ndarray, samples: int, shape: torch.Size) -> np.ndarray:
@@ -122,10 +149,6 @@ def _averaged(average: Average, rows: np.ndarray, samples: int, shape: torch.Siz
     values = torch.from_numpy(rows).view(-1, samples, *shape)
     found: np.ndarray = average(values).expand(values.shape).reshape(rows.shape).numpy()
     return np.ascontiguousarray(found)
-
-
-def _taken_together(average: Within, y: np.ndarray) -> Together:
-    return Together(average.channels, y.shape[1] if average.joined else 1)
 
 
 def _together(maps: Sequence[Tensor] | Tensor) -> np.ndarray:
@@ -139,15 +162,6 @@ def _together(maps: Sequence[Tensor] | Tensor) -> np.ndarray:
 def _samples(y: np.ndarray) -> np.ndarray:
     """(maps, N, pixels, R) to (maps * N, pixels, R)."""
     return y.reshape(-1, *y.shape[2:])
-
-
-def _standard(given: Statistics, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Factor and shift: factor y + shift is standardised."""
-    mean, factor = (
-        _array(each.expand(*y.shape[:2], *each.shape[2:])).reshape(-1, y.shape[3])
-        for each in (given.mean, given.scale)
-    )
-    return factor, -mean * factor
 
 
 def _per_channel(weights: Tensor, edges: Edges) -> np.ndarray:

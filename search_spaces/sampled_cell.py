@@ -16,10 +16,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from search_spaces.cell_genotype import INPUTS, complete_edges
 from search_spaces.depthwise import depthwise
 from search_spaces.map_norm import normalised, rectified, weighted
+from search_spaces.mixed_pools import POOLS
 from search_spaces.normalisation import StackedConvolution
 from search_spaces.pixel_products import product
 from search_spaces.relaxed_cell import RelaxedCell
-from search_spaces.stage import POOLS, Stage, odd
+from search_spaces.stage import Stage, odd
 
 Value = TypeVar("Value")
 

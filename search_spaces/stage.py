@@ -19,7 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from search_spaces.map_norm import normalised, weighted
+from search_spaces.map_norm import weighted
+from search_spaces.mixed_pools import POOLS, Pooling, mixed_pools
 from search_spaces.mixed_separable import Operation, mixed_separable
 from search_spaces.normalisation import StackedConvolution
 from search_spaces.operations import Style
@@ -76,7 +77,7 @@ class Stage(nn.Module):
         """
         relu = functional.relu(x)
         shares = probabilities.unbind(-1)
-        terms = self._unweighted(x, shares)
+        terms = self._pooled(x, shares)
         terms += self._reduced(relu, shares) + self._separable(relu, shares)
         height, width = (-(-length // self.stride) for length in x.shape[1:3])
         return reduce(add, terms).unflatten(1, (height, width))
@@ -128,23 +129,16 @@ class Stage(nn.Module):
     def _convolution(self, name: str, part: str | int) -> StackedConvolution:
         return cast(StackedConvolution, self._part(name, part))
 
-    def _unweighted(self, x: Tensor, shares: Sequence[Tensor]) -> list[Tensor]:
-        """Pools, and identities: one small product over sources and operations."""
-        image = _image(x)
-        names = [name for name in POOLS if name in self.columns]
-        pools = [POOLS[name](image, self.stride) for name in names]
-        maps = [_maps(pool, x.shape[3:]).flatten(1, 2) for pool in pools]
-        if maps:
-            maps = normalised([self._part(name, 1) for name in names], maps)
-        if self.stride == 1 and "skip_connect" in self.columns:
-            names.append("skip_connect")
-            maps.append(x.flatten(1, 2))
-        if not maps:
+    def _pooled(self, x: Tensor, shares: Sequence[Tensor]) -> list[Tensor]:
+        """Pools, normalised, and identities."""
+        pools = [name for name in POOLS if name in self.columns]
+        identity = self.stride == 1 and "skip_connect" in self.columns
+        names = [*pools, "skip_connect"] if identity else pools
+        if not names:
             return []
-        each = torch.stack([source for y in maps for source in y.unbind(2)])
-        share = torch.cat([shares[self.columns[name]] for name in names], dim=1)
-        total = share @ each.flatten(1)
-        return [total.unflatten(1, each.shape[1:]).permute(1, 2, 0, 3)]
+        layers = [self._part(name, 1) for name in pools]
+        given = torch.stack([shares[self.columns[name]] for name in names])
+        return [mixed_pools(x, Pooling(pools, layers, self.stride, identity), given)]
 
     def _reduced(self, relu: Tensor, shares: Sequence[Tensor]) -> list[Tensor]:
         """Factorised reductions: each half of the channels from pixels of its own."""
@@ -193,17 +187,6 @@ def _norm(style: Style, channels: int, many: int) -> nn.Module:
     return style.norm(many * channels)
 
 
-def _max(image: Tensor, stride: int) -> Tensor:
-    return functional.max_pool2d(image, 3, stride, 1)
-
-
-def _average(image: Tensor, stride: int) -> Tensor:
-    return functional.avg_pool2d(image, 3, stride, 1, count_include_pad=False)
-
-
-POOLS = {"max_pool_3x3": _max, "avg_pool_3x3": _average}
-
-
 def odd(x: Tensor) -> Tensor:
     """Every second pixel of (N, H, W, ...) from (1, 1) on, as many as from (0, 0) on.
 
@@ -212,13 +195,3 @@ def odd(x: Tensor) -> Tensor:
     pixels = x[:, 1::2, 1::2]
     below, right = (length % 2 for length in x.shape[1:3])
     return functional.pad(pixels, (0, 0) * (x.dim() - 3) + (0, right, 0, below))
-
-
-def _image(x: Tensor) -> Tensor:
-    """(N, H, W, ...) as images with channels last, (N, all the rest, H, W)."""
-    return x.flatten(3).permute(0, 3, 1, 2)
-
-
-def _maps(image: Tensor, shape: torch.Size) -> Tensor:
-    """The inverse of `_image`: (N, H, W, *shape)."""
-    return image.permute(0, 2, 3, 1).unflatten(3, shape)

@@ -58,12 +58,16 @@ def write(context: Any, builder: Any, kind: Any, array: Any, index: Any, lanes: 
 def spread(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
     """One number of an array in all lanes, from inside an intrinsic."""
     place = builder.gep(context.make_array(kind)(context, builder, array).data, [index])
-    vector = context.get_value_type(LanesType(kind.dtype))
+    return everywhere(builder, builder.load(place))
+
+
+def everywhere(builder: Any, number: Any) -> Any:
+    """One number in all lanes, from inside an intrinsic."""
     first = ir.Constant(ir.IntType(32), 0)
-    nothing = ir.Constant(vector, ir.Undefined)
-    one = builder.insert_element(nothing, builder.load(place), first)
-    everywhere = ir.Constant(ir.VectorType(ir.IntType(32), WIDTH), [0] * WIDTH)
-    return builder.shuffle_vector(one, nothing, everywhere)
+    nothing = ir.Constant(ir.VectorType(number.type, WIDTH), ir.Undefined)
+    one = builder.insert_element(nothing, number, first)
+    lanes = ir.Constant(ir.VectorType(ir.IntType(32), WIDTH), [0] * WIDTH)
+    return builder.shuffle_vector(one, nothing, lanes)
 
 
 @intrinsic
@@ -141,3 +145,36 @@ def unless_negative(typing: Any, x: Any, y: Any) -> Any:
         return builder.select(builder.fcmp_ordered("<=", given[0], zero), zero, given[1])
 
     return x(x, y), emit
+
+
+@intrinsic
+def filled(typing: Any, array: Any, number: Any) -> Any:
+    """One number in all lanes, of the type of an array."""
+
+    def emit(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        return everywhere(builder, given[1])
+
+    return LanesType(array.dtype)(array, array.dtype), emit
+
+
+@intrinsic
+def where_larger(typing: Any, x: Any, y: Any, a: Any, b: Any) -> Any:
+    """a where x > y or x is no number, else b."""
+
+    def emit(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        x, y, a, b = given
+        larger = builder.fcmp_ordered(">", x, y)
+        return builder.select(builder.or_(larger, builder.fcmp_unordered("uno", x, x)), a, b)
+
+    return x(x, y, a, b), emit
+
+
+@intrinsic
+def where_equal(typing: Any, x: Any, y: Any, a: Any) -> Any:
+    """a where x = y, else 0."""
+
+    def emit(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        equal = builder.fcmp_ordered("==", given[0], given[1])
+        return builder.select(equal, given[2], ir.Constant(given[2].type, None))
+
+    return x(x, y, a), emit

@@ -1,0 +1,153 @@
+"""The sum of pools and identities on the edges of a stage, and its gradients, by kernels.
+
+Arrays of maps are (maps, N, pixels, R), of images (N, H, W, R), R = sources * C.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from search_spaces.kernels import pools, shared
+from search_spaces.kernels.norms import Edges
+from search_spaces.map_norm import Statistics
+from search_spaces.map_norm_kernels import coefficients, standard_rows
+from search_spaces.mixed_pools import Pooling
+
+
+class Kept(NamedTuple):
+    """What a pass forward leaves for the gradients.
+
+    Attributes:
+        maps: what is before the norm layers, (maps, N, pixels, sources, C).
+        taps: which pixel is the maximum, (N, pixels, sources, C); empty without such a pool.
+        given: what the pooled maps are standardised by; None if there are none.
+    """
+
+    maps: Tensor
+    taps: Tensor
+    given: Statistics | None
+
+    @property
+    def y(self) -> np.ndarray:
+        """The maps."""
+        array: np.ndarray = self.maps.numpy()
+        return array.reshape(*array.shape[:3], -1)
+
+    def standard(self, pooled: int) -> tuple[np.ndarray, np.ndarray]:
+        """Factor and shift of all maps, (maps, N, R); identities are as they are."""
+        y = self.y
+        factor, shift = np.ones_like(y[:, :, 0]), np.zeros_like(y[:, :, 0])
+        if self.given is not None:
+            rows = standard_rows(self.given, y[:pooled])
+            factor[:pooled], shift[:pooled] = (each.reshape(-1, *y.shape[1::2]) for each in rows)
+        return factor, shift
+
+
+def forward(x: Tensor, pooling: Pooling, shares: Tensor) -> tuple[Tensor, Kept]:
+    """The sum (N, pixels, targets, C) of `search_spaces.mixed_pools`."""
+    many, threads = len(pooling.pools), torch.get_num_threads()
+    height, width = (-(-length // pooling.stride) for length in x.shape[1:3])
+    size = (len(x), height * width, *x.shape[3:])
+    maps = x.new_empty(pooling.maps, *size)
+    taps = x.new_empty(size if "max_pool_3x3" in pooling.pools else 0)
+    seen = _image(x)
+    images = maps.numpy().reshape(-1, len(x), height, width, seen.shape[-1])
+    for place, name in enumerate(pooling.pools):
+        if name == "max_pool_3x3":
+            pools.maximum(seen, images[place], taps.numpy(), pooling.stride, threads)
+        else:
+            pools.average(seen, images[place], pooling.stride, threads)
+    if pooling.identity:
+        images[many] = seen
+    kept = Kept(maps, taps, pooling.standards(maps[:many]))
+    edges = Edges(shares.shape[1], shares.shape[2], x.shape[-1])
+    weights = _per_number(shares, edges)
+    factor, shift = (weights * each[:, :, np.newaxis] for each in kept.standard(many))
+    constant = torch.from_numpy(shift.sum(0).reshape(-1, 1, *edges).sum(3))
+    total = constant.expand(-1, size[1], -1, -1).contiguous()
+    shared.add_weighted(kept.y, factor, total.numpy(), edges, threads)
+    return total, kept
+
+
+class Backward:
+    """A pass back, from the slope of the sum, (N, pixels, targets, C)."""
+
+    def __init__(
+        self, slope: Tensor, x: Tensor, pooling: Pooling, shares: Tensor, kept: Kept
+    ) -> None:
+        self.x, self.pooling, self.kept = x, pooling, kept
+        self.slope: np.ndarray = slope.contiguous().numpy().reshape(*slope.shape[:2], -1)
+        self.edges, self.threads = (
+            Edges(shares.shape[1], shares.shape[2], x.shape[-1]),
+            torch.get_num_threads(),
+        )
+        self.weights = _per_number(shares, self.edges)
+        self.standard = kept.standard(len(pooling.pools))
+        given = self.slope, kept.y, self.standard
+        along = shared.sums_of_slopes(*given, self.edges, self.threads)
+        self.along = along.reshape(*along.shape[:2], self.edges.targets, -1)
+
+    def to_shares(self) -> Tensor:
+        """Gradient of the shares, (maps, targets, sources)."""
+        of_edges: np.ndarray = self.along.sum(1).reshape(-1, *self.edges).sum(-1)
+        return torch.from_numpy(of_edges)
+
+    def to_x(self) -> Tensor:
+        """Gradient of x."""
+        y, rows = self.kept.y, self._rows()
+        factor, slopes = self.weights * self.standard[0][:, :, np.newaxis], np.empty_like(y)
+        shared.combined(self.slope, y, factor, rows, slopes, self.edges, self.threads)
+        return self._through_pools(slopes)
+
+    def _rows(self) -> tuple[np.ndarray, np.ndarray]:
+        """What norm layers add to the slopes of maps: b y + c, (maps, N, R)."""
+        b, c = (np.zeros_like(each) for each in self.standard)
+        given, many = self.kept.given, len(self.pooling.pools)
+        if given is not None:
+            maps, samples, pixels, numbers = self.kept.y[:many].shape
+            each = self.slope.sum(1).reshape(samples, self.edges.targets, 1, -1)
+            each = each.repeat(self.edges.sources, 2).reshape(samples, self.edges.targets, -1)
+            along = self.along[:many]
+            sums = np.stack([np.broadcast_to(each, along.shape), along]) * self.weights[:many]
+            standard = [part[:many].reshape(-1, numbers) for part in self.standard]
+            _, *found = coefficients(
+                sums.sum(3).reshape(2, -1, numbers),
+                (standard[0], standard[1]),
+                np.ones((maps, numbers), b.dtype),
+                given.average,
+                (samples, pixels),
+                self.x.shape[3:],
+            )
+            b[:many], c[:many] = (part.reshape(maps, samples, -1) for part in found)
+        return b, c
+
+    def _through_pools(self, slopes: np.ndarray) -> Tensor:
+        many, stride = len(self.pooling.pools), self.pooling.stride
+        height, width = (-(-length // stride) for length in self.x.shape[1:3])
+        images = slopes.reshape(-1, len(self.x), height, width, slopes.shape[-1])
+        to_x = self.x.new_zeros(self.x.shape)
+        found = _image(to_x)
+        if self.pooling.identity:
+            found[...] = images[many]
+        for name, image in zip(self.pooling.pools, images, strict=False):
+            if name == "max_pool_3x3":
+                taps = self.kept.taps.numpy()
+                pools.add_maximum_gradient(image, taps, found, stride, self.threads)
+            else:
+                pools.add_average_gradient(image, found, stride, self.threads)
+        return to_x
+
+
+def _image(x: Tensor) -> np.ndarray:
+    array: np.ndarray = x.detach().contiguous().numpy()
+    return array.reshape(*x.shape[:3], -1)
+
+
+def _per_number(shares: Tensor, edges: Edges) -> np.ndarray:
+    """(maps, targets, sources) to (maps, 1, targets, R)."""
+    each = shares.detach().contiguous().numpy().reshape(len(shares), 1, edges.targets, -1)
+    return np.repeat(each, edges.channels, axis=-1)
