@@ -307,16 +307,17 @@ def _rows(values: Tensor) -> Tensor:
     return values.unsqueeze(2)
 
 
+RUNNING = ("running_mean", "running_var", "num_batches_tracked")
+
+
 @torch.no_grad()
 def _track(
     layers: Sequence[nn.Module], mean: Tensor, scale: Tensor, eps: float, count: int | Tensor
 ) -> None:
     """Running statistics as batch norm keeps them, of the unbiased variance."""
     variance = (scale**-2 - eps) * (count / (count - 1))
-    kept = cast(Sequence[_BatchNorm], layers)
-    momentum = cast(float, kept[0].momentum)
-    before = zip(*(layer.buffers(recurse=False) for layer in kept), strict=True)
-    means, variances, batches = map(list, before)
+    momentum = cast(float, layers[0].momentum)
+    means, variances, batches = ([getattr(each, name) for each in layers] for name in RUNNING)
     torch._foreach_lerp_(means, list(mean.flatten(1).unbind()), momentum)
     torch._foreach_lerp_(variances, list(variance.flatten(1).unbind()), momentum)
     torch._foreach_add_(batches, 1)
