@@ -5,8 +5,9 @@
     python tools/benchmark_step.py --quick
 
 For each cell of the grid, the sides take steps in turn in one process, from the same weights on
-the same batches, behind one step that is not timed; a ratio is that of the plain side's median to
-the engine's. Times are those of the process on a CPU and of the clock on a GPU.
+the same batches, behind one step that is not timed, on a CPU with images of 64 px; a ratio is that
+of the plain side's median to the engine's. Times are those of the process on a CPU and of the clock
+on a GPU.
 
 What a step is made of, and the peak of its memory, are taken from one step in a fresh process for
 each side, whose optimisers already hold their moments: what the networks and the step add to the
@@ -61,6 +62,8 @@ from search_spaces.cell import CellSupernet
 from search_spaces.kernel_choice import choose_kernels
 
 CLASSES, CHANNELS = 4, 1
+SMALL = 64
+"""Pixels of steps on a CPU that are not timed."""
 RATE, ARCHITECTURE_RATE, PRESSURE = 1e-4, 1e-4, 0.01
 SIDES = ("plain", "engine", "captured")
 ORDERS = ("first", "second")
@@ -222,15 +225,27 @@ def measure_times(
     cell: Cell, sides: Sequence[str], device: torch.device, steps: int
 ) -> dict[str, list[float]]:
     """Seconds of each side's steps, taken in turn in this process."""
-    takers = {side: new_taker(cell, side, device).step for side in sides}
+    takers = {side: new_taker(cell, side, device) for side in sides}
     times: dict[str, list[float]] = {side: [] for side in sides}
     for side in sides:
-        for _ in range(WARM_UP + 2 if side == "captured" else 1):
-            takers[side]()
+        warm_up(cell, side, takers[side], device)
     for _ in range(steps):
         for side in sides:
-            times[side].append(seconds(takers[side], device))
+            times[side].append(seconds(takers[side].step, device))
     return times
+
+
+def warm_up(cell: Cell, side: str, taker: Taker, device: torch.device) -> None:
+    """Take the steps that are not timed.
+
+    On a CPU, where kernels and libraries are loaded whatever the size, they see small images.
+    """
+    if device.type == "cpu":
+        new_taker(dataclasses.replace(cell, px=min(cell.px, SMALL)), side, device).step()
+        taker.remember()
+        return
+    for _ in range(WARM_UP + 2 if side == "captured" else 1):
+        taker.step()
 
 
 def measure_step(cell: Cell, side: str, device: torch.device) -> dict[str, Any]:
@@ -356,7 +371,7 @@ def measure(
     figures = {
         side: in_fresh_process(cell, [side], 0, arguments, left()) for side in arguments.sides
     }
-    ahead = sum(own["seconds"] for own in figures.values()) * (steps + 1)
+    ahead = sum(own["seconds"] for own in figures.values()) * steps
     if ahead > left():
         raise NotRun(f"timing would take {ahead:.0f} s, and {left():.0f} s are left for it")
     times = in_fresh_process(cell, arguments.sides, steps, arguments, left())
