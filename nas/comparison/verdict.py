@@ -1,9 +1,10 @@
 """What a comparison's numbers say, in words.
 
 A row beats another if Welch's test over seeds, corrected for the number of tests, finds a
-difference, and the interval of the difference over seeds and cases leaves out zero. Anything less
-is "not distinguishable", which does not mean equal; so the number of seeds is given that it would
-take to see a difference that matters.
+difference, and the interval of the difference over seeds and cases leaves out zero. Where the
+interval alone does, a row "looks" better or worse. Anything less is "not distinguishable", which
+does not mean equal; so the number of seeds is given that it would take to see a difference that
+matters.
 """
 
 from __future__ import annotations
@@ -30,9 +31,16 @@ def with_interval(estimate: Estimate, sign: int = 1) -> str:
 
 def outcome_of(difference: Estimate | None, welch: Welch | None, significance: float) -> int:
     """1 where the first is shown to be better, -1 where it is shown to be worse, else 0."""
-    if difference is None or welch is None or difference.low is None or difference.high is None:
+    if difference is None or welch is None or welch.p_adjusted > significance:
         return 0
-    if welch.p_adjusted > significance or difference.low <= 0 <= difference.high:
+    return look_of(difference)
+
+
+def look_of(difference: Estimate) -> int:
+    """The sign of a difference whose interval leaves out zero, else 0."""
+    if difference.low is None or difference.high is None:
+        return 0
+    if difference.low <= 0 <= difference.high:
         return 0
     return 1 if difference.value > 0 else -1
 
@@ -75,6 +83,12 @@ def sentence_of(
     if outcome:
         verb = "beats" if outcome > 0 else "loses to"
         return f"{first} {verb} {second} by {_amount(difference, score, outcome)}"
+    if look := look_of(difference):
+        return (
+            f"{first} looks {'better' if look > 0 else 'worse'} than {second} "
+            f"({_signed(difference, score)}), which {count_of_seeds(seeds)} do not prove "
+            f"(Welch's p {welch.p_adjusted:.2g})"
+        )
     return (
         f"{first} is not distinguishable from {second} with {count_of_seeds(seeds)} "
         f"({_signed(difference, score)})"
@@ -168,10 +182,13 @@ def _beside(
     tests = [found[(other, subject)] for other in others if (other, subject) in found]
     known = [test for test in tests if test.difference is not None]
     beaten = [t for t in known if outcome_of(t.difference, t.welch, significance) < 0]
-    equal = [t for t in known if t not in beaten]
+    behind = [t for t in known if t not in beaten and t.difference and look_of(t.difference)]
+    equal = [t for t in known if t not in beaten and t not in behind]
     parts = []
     if beaten:
         parts.append(f"it beats {listed([test.first for test in beaten])}")
+    if behind:
+        parts.append(f"it looks better than {listed([test.first for test in behind])}")
     if equal:
         fewest = min(len(test.seeds) for test in equal)
         names = listed([test.first for test in equal], "or")

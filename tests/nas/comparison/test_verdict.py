@@ -86,7 +86,13 @@ def test_intervals(low: float | None, high: float | None, sign: int, expected: s
         (-0.031, -0.049, -0.012, 0.05, -1, "a loses to b by 3.1 points mIoU [1.2, 4.9]"),
         (
             *(0.031, 0.012, 0.049, 0.051, 0),
-            "a is not distinguishable from b with 5 seeds (+3.1 points mIoU [1.2, 4.9])",
+            "a looks better than b (+3.1 points mIoU [1.2, 4.9]), which 5 seeds do not prove "
+            "(Welch's p 0.051)",
+        ),
+        (
+            *(-0.294, -0.36, -0.247, 0.339, 0),
+            "a looks worse than b (-29.4 points mIoU [-36.0, -24.7]), which 5 seeds do not prove "
+            "(Welch's p 0.34)",
         ),
         (
             *(0.031, -0.001, 0.049, 0.01, 0),
@@ -145,6 +151,7 @@ def test_the_sentence_of_a_search_that_pays() -> None:
         row("none", 0.60, "none"),
         row("resnet10", 0.62),
         row("patchgan", 0.58),
+        row("vgg16", 0.60),
         row("searched", 0.631, "search"),
     ]
     tests = [
@@ -153,10 +160,12 @@ def test_the_sentence_of_a_search_that_pays() -> None:
         compared("searched", "none", 0.031, 0.012, 0.049, 0.001),
         compared("resnet10", "searched", -0.011, -0.03, 0.01, 0.3),
         compared("patchgan", "searched", -0.051, -0.06, -0.04, 0.001),
+        compared("vgg16", "searched", -0.031, -0.05, -0.01, 0.2),
     ]
     assert table_verdict(rows, tests, "none", "searched", 0.05) == (
-        "searched beats none by 3.1 points mIoU [1.2, 4.9]; it beats patchgan; not distinguishable "
-        "from resnet10 with 5 seeds; to see a difference of 1 point you would need about 14 seeds.",
+        "searched beats none by 3.1 points mIoU [1.2, 4.9]; it beats patchgan; it looks better "
+        "than vgg16; not distinguishable from resnet10 with 5 seeds; to see a difference of 1 "
+        "point you would need about 14 seeds.",
         "resnet10 is not distinguishable from none with 5 seeds (+2.0 points mIoU [-1.0, 3.0]).",
         "patchgan loses to none by 2.0 points mIoU [1.0, 3.0].",
     )
