@@ -76,7 +76,7 @@ def coefficients(
         together: what the norm layer averages over.
     """
     a, b, c = (np.empty_like(sums[0]) for _ in range(3))
-    _coefficients(sums, *standard, weights, a, b, c, pixels, together)
+    _coefficients(np.ascontiguousarray(sums), *standard, weights, a, b, c, pixels, together)
     return a, b, c
 
 
