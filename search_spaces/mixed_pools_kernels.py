@@ -81,10 +81,8 @@ class Backward:
     ) -> None:
         self.x, self.pooling, self.kept = x, pooling, kept
         self.slope: np.ndarray = slope.contiguous().numpy().reshape(*slope.shape[:2], -1)
-        self.edges, self.threads = (
-            Edges(shares.shape[1], shares.shape[2], x.shape[-1]),
-            torch.get_num_threads(),
-        )
+        self.edges = Edges(shares.shape[1], shares.shape[2], x.shape[-1])
+        self.threads = torch.get_num_threads()
         self.weights = _per_number(shares, self.edges)
         self.standard = kept.standard(len(pooling.pools))
         given = self.slope, kept.y, self.standard
