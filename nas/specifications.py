@@ -6,7 +6,7 @@ import ast
 import difflib
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 import msgspec
 
@@ -86,10 +86,17 @@ def check_options(
             values[key] = read_value(text, annotation)
         except msgspec.ValidationError as error:
             raise UsageError(
-                f"The option {key}={text} of {spec.name} does not fit: {error}. "
+                f"The option {key}={text} of {spec.name} does not fit: {error}"
+                f"{_one_of(annotation)}. "
                 f"Its options and their defaults: {list_options(known)}."
             ) from error
     return values
+
+
+def _one_of(annotation: Any) -> str:
+    """What an option may be, where only some values are allowed."""
+    allowed = get_args(annotation) if get_origin(annotation) is Literal else ()
+    return f", expected one of {', '.join(map(str, allowed))}" if allowed else ""
 
 
 def read_value(text: str, annotation: Any) -> Any:

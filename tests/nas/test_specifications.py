@@ -131,6 +131,12 @@ def test_values_that_do_not_fit_are_named(option: str) -> None:
         check_options(parse_specification(f"net?{option}"), known)
 
 
+def test_what_an_option_may_be_is_told_where_only_some_values_are_allowed() -> None:
+    known = {"field": Option(Literal[16, 70], 70)}
+    with pytest.raises(UsageError, match=r"field=34 of net does not fit.*expected one of 16, 70\."):
+        check_options(parse_specification("net?field=34"), known)
+
+
 def test_unknown_options_are_taken_where_others_are() -> None:
     spec = parse_specification("net?count=3&more=1,2")
     known = {"count": Option(str, "1")}
