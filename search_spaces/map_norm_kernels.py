@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from search_spaces.arrays import array_of, image_of
 from search_spaces.kernels import norms
 from search_spaces.kernels.norms import Edges, Together
 from search_spaces.map_norm import Average, Statistics, Within
@@ -44,7 +45,7 @@ def weighted(maps: Sequence[Tensor] | Tensor, given: Statistics, weights: Tensor
     """Sum over maps and sources of weights (maps, targets, sources) times standardised maps."""
     y, edges = _together(maps), Edges(*maps[0].shape[2:])
     factor, shift = (rows.reshape(*y.shape[:2], -1) for rows in standard_rows(given, y))
-    each = _per_channel(weights, edges)[:, np.newaxis]
+    each = per_channel(weights, edges)[:, np.newaxis]
     constant = (each * shift).sum(0).reshape(-1, 1, *edges).sum(3)
     shape = (*y.shape[1:3], edges.targets, edges.channels)
     total = torch.from_numpy(constant).expand(shape).contiguous()
@@ -92,7 +93,7 @@ class Slopes:
         """
         maps, samples = self.y.shape[:2]
         ones = np.ones((maps, self.sums.shape[2]), self.sums.dtype)
-        each = ones if weights is None else _per_channel(weights, self.edges)
+        each = ones if weights is None else per_channel(weights, self.edges)
         size = self.y.shape[1:3]
         found = coefficients(self.sums, self.standard, each, self.average, size, self.shape[2:])
         rows = [part.reshape(maps, samples, -1) for part in (*self.standard, *found)]
@@ -138,7 +139,7 @@ def coefficients(
 def standard_rows(given: Statistics, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Factor and shift of maps (maps, N, pixels, R): factor y + shift is standardised."""
     factor, shift = (
-        _array(each.expand(*y.shape[:2], *each.shape[2:])).reshape(-1, y.shape[3])
+        array_of(each.expand(*y.shape[:2], *each.shape[2:])).reshape(-1, y.shape[3])
         for each in (given.scale, given.shift)
     )
     return factor, shift
@@ -154,8 +155,8 @@ def _averaged(average: Average, rows: np.ndarray, samples: int, shape: torch.Siz
 def _together(maps: Sequence[Tensor] | Tensor) -> np.ndarray:
     """(maps, N, pixels, R); several maps that do not stand behind each other are copied."""
     if isinstance(maps, Tensor):
-        return _array(maps).reshape(*maps.shape[:3], -1)
-    arrays = [_array(y).reshape(*y.shape[:2], -1) for y in maps]
+        return image_of(maps)
+    arrays = [array_of(y).reshape(*y.shape[:2], -1) for y in maps]
     return arrays[0][np.newaxis] if len(arrays) == 1 else np.stack(arrays)
 
 
@@ -164,17 +165,12 @@ def _samples(y: np.ndarray) -> np.ndarray:
     return y.reshape(-1, *y.shape[2:])
 
 
-def _per_channel(weights: Tensor, edges: Edges) -> np.ndarray:
+def per_channel(weights: Tensor, edges: Edges) -> np.ndarray:
     """(maps, targets, sources) to (maps, R)."""
-    return np.repeat(_array(weights).reshape(len(weights), -1), edges.channels, axis=-1)
+    return np.repeat(array_of(weights).reshape(len(weights), -1), edges.channels, axis=-1)
 
 
 def _edges(slope: Tensor, y: Tensor) -> Edges:
     if slope.dim() == y.dim():
         return Edges(y.shape[2:-1].numel(), 1, y.shape[-1])
     return Edges(*y.shape[2:])
-
-
-def _array(values: Tensor) -> np.ndarray:
-    array: np.ndarray = values.detach().contiguous().numpy()
-    return array

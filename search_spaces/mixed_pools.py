@@ -27,7 +27,9 @@ def _average(image: Tensor, stride: int) -> Tensor:
     return functional.avg_pool2d(image, 3, stride, 1, count_include_pad=False)
 
 
-POOLS = {"max_pool_3x3": _max, "avg_pool_3x3": _average}
+MAXIMUM, AVERAGE = "max_pool_3x3", "avg_pool_3x3"
+
+POOLS = {MAXIMUM: _max, AVERAGE: _average}
 
 
 @dataclass(frozen=True)

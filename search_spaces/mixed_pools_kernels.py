@@ -11,11 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from search_spaces.arrays import array_of, image_of
 from search_spaces.kernels import pools, shared
 from search_spaces.kernels.norms import Edges
 from search_spaces.map_norm import Statistics
-from search_spaces.map_norm_kernels import coefficients, standard_rows
-from search_spaces.mixed_pools import Pooling
+from search_spaces.map_norm_kernels import coefficients, per_channel, standard_rows
+from search_spaces.mixed_pools import AVERAGE, MAXIMUM, Pooling
 
 
 class Kept(NamedTuple):
@@ -50,17 +51,16 @@ class Kept(NamedTuple):
 def forward(x: Tensor, pooling: Pooling, shares: Tensor) -> tuple[Tensor, Kept]:
     """The sum (N, pixels, targets, C) of `search_spaces.mixed_pools`."""
     many, threads = len(pooling.pools), torch.get_num_threads()
-    height, width = (-(-length // pooling.stride) for length in x.shape[1:3])
-    size = (len(x), height * width, *x.shape[3:])
-    maps = x.new_empty(pooling.maps, *size)
-    taps = x.new_empty(size if "max_pool_3x3" in pooling.pools else 0)
-    seen = _image(x)
-    images = maps.numpy().reshape(-1, len(x), height, width, seen.shape[-1])
-    for place, name in enumerate(pooling.pools):
-        if name == "max_pool_3x3":
-            pools.maximum(seen, images[place], taps.numpy(), pooling.stride, threads)
-        else:
-            pools.average(seen, images[place], pooling.stride, threads)
+    size = _size(x, pooling.stride)
+    shape = (size[0], size[1] * size[2], *x.shape[3:])
+    maps = x.new_empty(pooling.maps, *shape)
+    taps = x.new_empty(shape if MAXIMUM in pooling.pools else 0)
+    seen, images = image_of(x), maps.numpy().reshape(-1, *size)
+    for name, image in zip(pooling.pools, images, strict=False):
+        if name == MAXIMUM:
+            pools.maximum(seen, image, taps.numpy(), pooling.stride, threads)
+        if name == AVERAGE:
+            pools.average(seen, image, pooling.stride, threads)
     if pooling.identity:
         images[many] = seen
     kept = Kept(maps, taps, pooling.standards(maps[:many]))
@@ -68,7 +68,7 @@ def forward(x: Tensor, pooling: Pooling, shares: Tensor) -> tuple[Tensor, Kept]:
     weights = _per_number(shares, edges)
     factor, shift = (weights * each[:, :, np.newaxis] for each in kept.standard(many))
     constant = torch.from_numpy(shift.sum(0).reshape(-1, 1, *edges).sum(3))
-    total = constant.expand(-1, size[1], -1, -1).contiguous()
+    total = constant.expand(-1, shape[1], -1, -1).contiguous()
     shared.add_weighted(kept.y, factor, total.numpy(), edges, threads)
     return total, kept
 
@@ -80,7 +80,7 @@ class Backward:
         self, slope: Tensor, x: Tensor, pooling: Pooling, shares: Tensor, kept: Kept
     ) -> None:
         self.x, self.pooling, self.kept = x, pooling, kept
-        self.slope: np.ndarray = slope.contiguous().numpy().reshape(*slope.shape[:2], -1)
+        self.slope = array_of(slope).reshape(*slope.shape[:2], -1)
         self.edges = Edges(shares.shape[1], shares.shape[2], x.shape[-1])
         self.threads = torch.get_num_threads()
         self.weights = _per_number(shares, self.edges)
@@ -107,14 +107,14 @@ class Backward:
         given, many = self.kept.given, len(self.pooling.pools)
         if given is not None:
             maps, samples, pixels, numbers = self.kept.y[:many].shape
-            each = self.slope.sum(1).reshape(samples, self.edges.targets, 1, -1)
-            each = each.repeat(self.edges.sources, 2).reshape(samples, self.edges.targets, -1)
-            along = self.along[:many]
-            sums = np.stack([np.broadcast_to(each, along.shape), along]) * self.weights[:many]
-            standard = [part[:many].reshape(-1, numbers) for part in self.standard]
+            weights = self.weights[:many].reshape(maps, 1, *self.edges)
+            slope = self.slope.sum(1).reshape(samples, self.edges.targets, 1, -1)
+            along = self.along[:many].reshape(maps, samples, *self.edges)
+            sums = np.stack([(weights * each).sum(2) for each in (slope, along)])
+            factor, shift = (part[:many].reshape(-1, numbers) for part in self.standard)
             _, *found = coefficients(
-                sums.sum(3).reshape(2, -1, numbers),
-                (standard[0], standard[1]),
+                sums.reshape(2, -1, numbers),
+                (factor, shift),
                 np.ones((maps, numbers), b.dtype),
                 given.average,
                 (samples, pixels),
@@ -125,27 +125,26 @@ class Backward:
 
     def _through_pools(self, slopes: np.ndarray) -> Tensor:
         many, stride = len(self.pooling.pools), self.pooling.stride
-        height, width = (-(-length // stride) for length in self.x.shape[1:3])
-        images = slopes.reshape(-1, len(self.x), height, width, slopes.shape[-1])
+        images = slopes.reshape(-1, *_size(self.x, stride))
         to_x = self.x.new_zeros(self.x.shape)
-        found = _image(to_x)
+        found = image_of(to_x)
         if self.pooling.identity:
             found[...] = images[many]
         for name, image in zip(self.pooling.pools, images, strict=False):
-            if name == "max_pool_3x3":
+            if name == MAXIMUM:
                 taps = self.kept.taps.numpy()
                 pools.add_maximum_gradient(image, taps, found, stride, self.threads)
-            else:
+            if name == AVERAGE:
                 pools.add_average_gradient(image, found, stride, self.threads)
         return to_x
 
 
-def _image(x: Tensor) -> np.ndarray:
-    array: np.ndarray = x.detach().contiguous().numpy()
-    return array.reshape(*x.shape[:3], -1)
+def _size(x: Tensor, stride: int) -> tuple[int, int, int, int]:
+    """N, H', W' and R of what is pooled."""
+    height, width = (-(-length // stride) for length in x.shape[1:3])
+    return len(x), height, width, x.shape[3:].numel()
 
 
 def _per_number(shares: Tensor, edges: Edges) -> np.ndarray:
     """(maps, targets, sources) to (maps, 1, targets, R)."""
-    each = shares.detach().contiguous().numpy().reshape(len(shares), 1, edges.targets, -1)
-    return np.repeat(each, edges.channels, axis=-1)
+    return per_channel(shares, edges).reshape(len(shares), 1, edges.targets, -1)

@@ -9,6 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from search_spaces import map_norm_kernels
+from search_spaces.arrays import image_of
 from search_spaces.map_norm import Statistics, statistics
 from search_spaces.map_norm_kernels import Slopes
 from search_spaces.mixed_separable import Operation
@@ -40,7 +41,7 @@ def forward(x: Tensor, operations: Sequence[Operation], shares: Tensor) -> tuple
     orders = {place: order for order, place in enumerate(twice)}
     for place, each in enumerate(operations):
         first = SeparableKernels(each.convolutions[0], len(shares[0]))
-        first.forward(_image(x), seen[orders[place]] if each.is_twofold else results[place])
+        first.forward(image_of(x), seen[orders[place]] if each.is_twofold else results[place])
     between, before = between.flatten(2, 3), None
     if twice:
         before = statistics([operations[place].layers[0] for place in twice], between)
@@ -58,12 +59,6 @@ def _size(x: Tensor, operations: Sequence[Operation]) -> tuple[int, int, int]:
     stride = operations[0].convolutions[0].stride
     height, width = (-(-length // stride) for length in x.shape[1:3])
     return len(x), height, width
-
-
-def _image(x: Tensor) -> np.ndarray:
-    """(N, H, W, maps, C) to (N, H, W, maps * C)."""
-    array: np.ndarray = x.detach().contiguous().numpy()
-    return array.reshape(*x.shape[:3], -1)
 
 
 def _images(maps: Tensor) -> np.ndarray:
@@ -91,7 +86,7 @@ class Backward:
         to_x: bool,
         to_weights: Sequence[Needed],
     ) -> None:
-        self.x, self.operations, self.shares, self.kept = _image(x), operations, shares, kept
+        self.x, self.operations, self.shares, self.kept = image_of(x), operations, shares, kept
         self.size = (*_size(x, operations), -1)
         self.to_x = x.new_zeros(x.shape) if to_x else None
         needed = iter(to_weights)
@@ -127,7 +122,7 @@ class Backward:
 
     def _first(self, place: int, slope: Tensor) -> WeightGradients:
         kernels = SeparableKernels(self.operations[place].convolutions[0], len(self.shares[0]))
-        to_x = None if self.to_x is None else _image(self.to_x)
+        to_x = None if self.to_x is None else image_of(self.to_x)
         return kernels.backward(self.x, self._image(slope), to_x, self.needed[place][0])
 
     def _second(self, place: int, order: int, slope: Tensor, to_seen: Tensor) -> WeightGradients:

@@ -182,7 +182,7 @@ def _beside(
     tests = [found[(other, subject)] for other in others if (other, subject) in found]
     known = [test for test in tests if test.difference is not None]
     beaten = [t for t in known if outcome_of(t.difference, t.welch, significance) < 0]
-    behind = [t for t in known if t not in beaten and t.difference and look_of(t.difference)]
+    behind = [t for t in known if t not in beaten and _looks_worse(t)]
     equal = [t for t in known if t not in beaten and t not in behind]
     parts = []
     if beaten:
@@ -194,6 +194,11 @@ def _beside(
         names = listed([test.first for test in equal], "or")
         parts.append(f"not distinguishable from {names} with {count_of_seeds(fewest)}")
     return parts
+
+
+def _looks_worse(test: PairTest) -> bool:
+    """Whether the first row looks worse than the second, where there are seeds enough to test."""
+    return test.difference is not None and test.welch is not None and look_of(test.difference) < 0
 
 
 def _without_subject(test: PairTest, subject: str) -> str:

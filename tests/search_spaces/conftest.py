@@ -1,14 +1,18 @@
-"""Genotypes to test with: published ones, and random ones made without the code under test."""
+"""Genotypes to test with: published ones, and random ones made without the code under test.
+
+And both paths of the relaxed cell.
+"""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
 
 from search_spaces.cell_genotype import OPERATIONS, Cell, CellGenotype, Edge, Network, Relaxation
+from search_spaces.kernel_choice import choose_kernels
 
 
 @dataclass(frozen=True)
@@ -109,3 +113,13 @@ def _random_genotype(seed: int, edges_per_node: int | None = None) -> CellGenoty
 @pytest.fixture(scope="session")
 def random_genotype() -> Callable[..., CellGenotype]:
     return _random_genotype
+
+
+@pytest.fixture(params=["compiled", "torch"])
+def path(request: pytest.FixtureRequest) -> Iterator[str]:
+    """What computes relaxed cells in a test."""
+    if request.param == "compiled":
+        pytest.importorskip("numba", reason="kernels need numba")
+    choose_kernels(request.param)
+    yield request.param
+    choose_kernels("auto")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from search_spaces.kernel_choice import choose_kernels
 from search_spaces.map_norm import Average, normalised, rectified, weighted
 
 N, PIXELS, TARGETS, SOURCES, C = 3, 10, 2, 2, 16
@@ -21,14 +20,7 @@ LAYERS: dict[str, Callable[[], nn.Module]] = {
     "none": nn.Identity,
 }
 
-
-@pytest.fixture(autouse=True, params=["compiled", "torch"])
-def path(request: pytest.FixtureRequest) -> Iterator[None]:
-    if request.param == "compiled":
-        pytest.importorskip("numba", reason="kernels need numba")
-    choose_kernels(request.param)
-    yield
-    choose_kernels("auto")
+pytestmark = pytest.mark.usefixtures("path")
 
 
 def _by_layer(layer: nn.Module, y: Tensor) -> Tensor:

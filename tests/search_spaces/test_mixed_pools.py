@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from search_spaces.kernel_choice import are_compiled, choose_kernels
+from search_spaces.kernel_choice import are_compiled
 from search_spaces.mixed_pools import POOLS, Pooling, mixed_pools
 
 TARGETS, SOURCES, C = 3, 2, 16
@@ -22,15 +22,6 @@ LAYERS = {
 }
 CHOICES = [(tuple(POOLS), 1, True), (tuple(POOLS), 2, False), (("avg_pool_3x3",), 1, False)]
 CHOICES += [((), 1, True), (("max_pool_3x3",), 2, False)]
-
-
-@pytest.fixture(params=["compiled", "torch"])
-def path(request: pytest.FixtureRequest) -> Iterator[str]:
-    if request.param == "compiled":
-        pytest.importorskip("numba", reason="kernels need numba")
-    choose_kernels(request.param)
-    yield request.param
-    choose_kernels("auto")
 
 
 def _random(*shape: int) -> Tensor:

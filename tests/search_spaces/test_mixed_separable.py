@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from search_spaces.kernel_choice import are_compiled, choose_kernels
+from search_spaces.kernel_choice import are_compiled
 from search_spaces.mixed_separable import Operation, mixed_separable
 from search_spaces.separable import Separable
 
@@ -26,15 +26,6 @@ LAYERS: dict[str, Layer] = {
     "batch": lambda: nn.BatchNorm2d(C * EDGES, affine=False),
     "none": nn.Identity,
 }
-
-
-@pytest.fixture(params=["compiled", "torch"])
-def path(request: pytest.FixtureRequest) -> Iterator[str]:
-    if request.param == "compiled":
-        pytest.importorskip("numba", reason="kernels need numba")
-    choose_kernels(request.param)
-    yield request.param
-    choose_kernels("auto")
 
 
 def _random(*shape: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from nas.comparison.record import (
@@ -169,6 +170,16 @@ def test_the_sentence_of_a_search_that_pays() -> None:
         "resnet10 is not distinguishable from none with 5 seeds (+2.0 points mIoU [-1.0, 3.0]).",
         "patchgan loses to none by 2.0 points mIoU [1.0, 3.0].",
     )
+
+
+def test_with_one_seed_nothing_looks_better() -> None:
+    rows = [row("none", 0.60, "none"), row("vgg16", 0.55), row("searched", 0.63, "search")]
+    tests = [compared("searched", "none", 0.03, 0.01, 0.05, 1.0)]
+    alone = compared("vgg16", "searched", -0.08, -0.09, -0.07, 1.0)
+    tests.append(msgspec.structs.replace(alone, welch=None))
+    first = table_verdict(rows, tests, "none", "searched", 0.05)[0]
+    assert "not distinguishable from vgg16" in first
+    assert "looks better than vgg16" not in first
 
 
 def test_a_search_that_is_not_the_best_is_set_beside_it() -> None:
