@@ -47,8 +47,7 @@ def mixed_separable(x: Tensor, operations: Sequence[Operation], shares: Tensor) 
     weights = [each for operation in operations for each in _weights_of(operation)]
     given = [each for each in weights if each is not None]
     if are_compiled(x, shares, *given) and all(_has_kernel(each) for each in operations):
-        known = [None if each is None else each.detach() for each in weights]
-        total: Tensor = _MixedSeparable.apply(x, shares, _with(operations, known), *weights)
+        total: Tensor = _MixedSeparable.apply(x, shares, operations, *weights)
         return total
     return _by_torch(x, operations, shares, statistics)
 

@@ -19,8 +19,8 @@ class Separable:
 
     Attributes:
         within: (edges * C, 1, k, k), k odd.
-        across: (edges, C, C), as of convolutions.
-        bias: (edges, C), behind both; None if a norm layer follows.
+        across: (edges * C, C, 1, 1).
+        bias: (edges * C,), behind both; None if a norm layer follows.
         stride: 1 or 2.
         dilation: 1 or 2.
     """
@@ -59,5 +59,6 @@ def separable(x: Tensor, targets: int, convolution: Separable) -> Tensor:
     image = edges.flatten(3).permute(0, 3, 1, 2)
     y = depthwise(image, convolution.within, stride, dilation).permute(0, 2, 3, 1)
     maps = y.unflatten(3, edges.shape[3:])
-    result = product(maps.flatten(0, 2), convolution.across).view(maps.shape)
-    return result if convolution.bias is None else result + convolution.bias
+    across = convolution.across.view(*maps.shape[3:], -1)
+    result = product(maps.flatten(0, 2), across).view(maps.shape)
+    return result if convolution.bias is None else result + convolution.bias.view(maps.shape[3:])

@@ -43,8 +43,10 @@ class SeparableKernels:
     def __init__(self, convolution: Separable, targets: int) -> None:
         self.targets = targets
         kernel = convolution.within.shape[2]
-        self.across = convolution.across.detach().numpy()
-        self.edges, self.channels = self.across.shape[:2]
+        self.channels = convolution.across.shape[1]
+        self.edges = len(convolution.across) // self.channels
+        across = convolution.across.detach().numpy()
+        self.across = across.reshape(self.edges, self.channels, self.channels)
         within = convolution.within.detach().numpy().reshape(-1, kernel * kernel)
         self.taps = np.ascontiguousarray(within.T).reshape(kernel, kernel, targets, -1)
         self.bias = None if convolution.bias is None else convolution.bias.detach().numpy()
@@ -59,7 +61,7 @@ class SeparableKernels:
         weight = np.ascontiguousarray(self.across.transpose(0, 2, 1))
         self._multiply(between, weight, y)
         if self.bias is not None:
-            y += self.bias.reshape(-1)
+            y += self.bias
 
     def between(self, x: np.ndarray) -> np.ndarray:
         """What is between the convolutions."""
@@ -100,10 +102,11 @@ class SeparableKernels:
 
     def _to_across(self, x: np.ndarray, slope: np.ndarray) -> Tensor:
         maps = self._pixels(slope), self._pixels(self.between(x))
-        return torch.from_numpy(products.weight_gradient(*maps, self.threads))
+        found = products.weight_gradient(*maps, self.threads)
+        return torch.from_numpy(found.reshape(-1, self.channels, 1, 1))
 
     def _to_bias(self, slope: np.ndarray) -> Tensor:
-        return torch.from_numpy(slope.sum((0, 1, 2)).reshape(self.edges, self.channels))
+        return torch.from_numpy(slope.sum((0, 1, 2)))
 
     def _multiply(self, x: np.ndarray, weight: np.ndarray, y: np.ndarray) -> None:
         products.multiplied(self._pixels(x), weight, self._pixels(y), self.threads)

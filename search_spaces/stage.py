@@ -76,7 +76,7 @@ class Stage(nn.Module):
             (N, ceil(H / stride), ceil(W / stride), targets, C).
         """
         relu = functional.relu(x)
-        shares = probabilities.unbind(-1)
+        shares = probabilities.permute(2, 0, 1)
         terms = self._pooled(x, shares)
         terms += self._reduced(relu, shares) + self._separable(relu, shares)
         height, width = (-(-length // self.stride) for length in x.shape[1:3])
@@ -129,7 +129,7 @@ class Stage(nn.Module):
     def _convolution(self, name: str, part: str | int) -> StackedConvolution:
         return cast(StackedConvolution, self._part(name, part))
 
-    def _pooled(self, x: Tensor, shares: Sequence[Tensor]) -> list[Tensor]:
+    def _pooled(self, x: Tensor, shares: Tensor) -> list[Tensor]:
         """Pools, normalised, and identities."""
         pools = [name for name in POOLS if name in self.columns]
         identity = self.stride == 1 and "skip_connect" in self.columns
@@ -137,10 +137,10 @@ class Stage(nn.Module):
         if not names:
             return []
         layers = [self._part(name, 1) for name in pools]
-        given = torch.stack([shares[self.columns[name]] for name in names])
+        given = self._of(names, shares)
         return [mixed_pools(x, Pooling(pools, layers, self.stride, identity), given)]
 
-    def _reduced(self, relu: Tensor, shares: Sequence[Tensor]) -> list[Tensor]:
+    def _reduced(self, relu: Tensor, shares: Tensor) -> list[Tensor]:
         """Factorised reductions: each half of the channels from pixels of its own."""
         if self.stride == 1 or "skip_connect" not in self.columns:
             return []
@@ -152,18 +152,20 @@ class Stage(nn.Module):
             y = y.unflatten(2, (len(self.targets), -1)).transpose(1, 2).flatten(1, 2)
             halves.append(convolution.with_bias(y))
         y = torch.cat(halves, dim=2).unflatten(1, self.shape)
-        share = shares[self.columns["skip_connect"]].unsqueeze(0)
-        return [
-            weighted([self._part("skip_connect", "norm")], [y.unflatten(0, (len(x), -1))], share)
-        ]
+        layer, share = self._part("skip_connect", "norm"), self._of(["skip_connect"], shares)
+        return [weighted([layer], [y.unflatten(0, (len(x), -1))], share)]
 
-    def _separable(self, relu: Tensor, shares: Sequence[Tensor]) -> list[Tensor]:
+    def _separable(self, relu: Tensor, shares: Tensor) -> list[Tensor]:
         """Separable and dilated convolutions, normalised."""
         names = [name for name in self.columns if name.startswith(("sep", "dil"))]
         if not names:
             return []
-        given = torch.stack([shares[self.columns[name]] for name in names])
-        return [mixed_separable(relu, [self._operation(name) for name in names], given)]
+        operations = [self._operation(name) for name in names]
+        return [mixed_separable(relu, operations, self._of(names, shares))]
+
+    def _of(self, names: Sequence[str], shares: Tensor) -> Tensor:
+        """The shares of some operations, from those of all, (operations, targets, sources)."""
+        return shares[[self.columns[name] for name in names]]
 
     def _operation(self, name: str) -> Operation:
         """A separable operation on all edges."""
@@ -172,9 +174,8 @@ class Stage(nn.Module):
         convolutions = []
         for first, stride in starts.items():
             within, across = (self._convolution(name, part) for part in (first, first + 1))
-            weight = across.weight.view(self._edges, self.channels, self.channels)
-            bias = None if across.bias is None else across.bias.view(self._edges, -1)
-            convolutions.append(Separable(within.weight, weight, bias, stride, dilation))
+            weights = within.weight, across.weight, across.bias
+            convolutions.append(Separable(*weights, stride, dilation))
         layers = tuple(self._part(name, first + 2) for first in starts)
         return Operation(tuple(convolutions), layers)
 

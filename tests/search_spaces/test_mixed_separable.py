@@ -37,8 +37,8 @@ def _operation(name: str, stride: int, layer: Layer, bias: bool) -> Operation:
     convolutions = [
         Separable(
             _random(EDGES * C, 1, kernel, kernel),
-            _random(EDGES, C, C),
-            _random(EDGES, C) if bias else None,
+            _random(EDGES * C, C, 1, 1),
+            _random(EDGES * C) if bias else None,
             1 if second else stride,
             dilation,
         )
@@ -66,11 +66,7 @@ def _library(x: Tensor, operations: Sequence[Operation], shares: Tensor) -> Tens
             y = functional.conv2d(
                 y, one.within, None, one.stride, padding, one.dilation, len(one.within)
             )
-            offset = None if one.bias is None else one.bias.flatten()
-            y = functional.conv2d(
-                y, one.across.flatten(0, 1)[..., None, None], offset, groups=EDGES
-            )
-            y = layer(y)
+            y = layer(functional.conv2d(y, one.across, one.bias, groups=EDGES))
         own = torch.einsum("ntschw,ts->nhwtc", y.unflatten(1, (TARGETS, SOURCES, C)), share)
         total = own if total is None else total + own
     assert total is not None

@@ -17,7 +17,7 @@ FORMS = [(3, 1, 1), (5, 1, 1), (3, 1, 2), (5, 1, 2), (3, 2, 1), (5, 2, 1), (3, 2
 
 def _convolution(form: tuple[int, int, int], edges: int, bias: bool) -> Separable:
     kernel, stride, dilation = form
-    shapes = [(edges * C, 1, kernel, kernel), (edges, C, C), (edges, C)]
+    shapes = [(edges * C, 1, kernel, kernel), (edges * C, C, 1, 1), (edges * C,)]
     within, across, offset = (
         torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in shapes
     )
@@ -30,10 +30,9 @@ def _library(x: Tensor, convolution: Separable) -> Tensor:
     image = x.flatten(3).permute(0, 3, 1, 2).repeat(1, TARGETS, 1, 1)
     padding, groups = dilation * (within.shape[2] - 1) // 2, len(within)
     between = functional.conv2d(image, within, None, stride, padding, dilation, groups)
-    every = across.flatten(0, 1)[..., None, None]
-    offset = None if bias is None else bias.flatten()
-    y = functional.conv2d(between, every, offset, groups=len(across))
-    return y.permute(0, 2, 3, 1).unflatten(3, (len(across), C))
+    edges = len(across) // C
+    y = functional.conv2d(between, across, bias, groups=edges)
+    return y.permute(0, 2, 3, 1).unflatten(3, (edges, C))
 
 
 @pytest.mark.parametrize("bias", [True, False])
