@@ -27,7 +27,7 @@ from nas.games.table import check_game
 from nas.health import examine
 from nas.health_record import HealthRecord, examined_batches, is_examined
 from nas.illustration import Pace, draw_architecture_over_epochs, draw_curves, draw_search
-from nas.kernels import take_kernels
+from nas.kernels import kernels_ahead, take_kernels, wait_for
 from nas.networks import PATCH_NETWORKS
 from nas.phases import new_phase, plan
 from nas.preparation import (
@@ -93,9 +93,13 @@ def run_search(
     check_settings(settings)
     set_threads(settings.run.threads)
     take_kernels(settings.run.kernels)
+    kernels = kernels_ahead(settings, say)
+    if settings.budget.budget:
+        wait_for(kernels, say)
     settings, record = settle(settings, folder, resume, given, check_settings, say)
     tell(settings, say)
     data = open_data(settings.data, folder if resume else None)
+    wait_for(kernels, say)
     stage = SearchStage(settings, folder, data)
     if not resume:
         folder.begin(stage.kind, settings)

@@ -5,6 +5,9 @@ Both are the same mathematics. The choice holds for the process.
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -18,6 +21,9 @@ Kernels = Literal["auto", "torch", "compiled"]
 
 LANES = 16
 """Channels of a node have to be a multiple of this."""
+
+MOST_PROCESSES = 4
+"""That compile kernels at a time."""
 
 TYPES = (torch.float32, torch.float64)
 
@@ -54,15 +60,38 @@ def path_in_use(device: torch.device | str = "cpu", channels: int = LANES) -> st
         device: where the network is.
         channels: of a node in the first cell.
     """
-    if _POLICY.kernels == "torch":
-        return "relaxed cell: plain PyTorch, as was asked for"
-    if trouble := _trouble():
-        return f"relaxed cell: plain PyTorch, as {trouble}"
-    if torch.device(device).type != "cpu":
-        return f"relaxed cell: plain PyTorch, as kernels are for a CPU, not for {device}"
-    if channels % LANES:
-        return f"relaxed cell: plain PyTorch where channels ({channels}) are no multiple of {LANES}"
+    if reason := _not_compiled(device, channels):
+        return f"relaxed cell: plain PyTorch{reason}"
     return "relaxed cell: kernels compiled by numba, single or double precision"
+
+
+def compile_ahead(device: torch.device | str = "cpu", channels: int = LANES) -> Compilation:
+    """Begin to compile what a relaxed cell needs, on a first start, in processes beside this one.
+
+    These go on if this one ends, so that the next start finds what they have compiled.
+
+    Args:
+        device: where the network is.
+        channels: of a node in the first cell.
+    """
+    if _not_compiled(device, channels) or (os.cpu_count() or 1) == 1:
+        return Compilation([])
+    from search_spaces.kernels.compiling import is_empty
+
+    count = min(MOST_PROCESSES, os.cpu_count() or 1) if is_empty() else 0
+    return Compilation([_compiling_process(place, count) for place in range(count)])
+
+
+@dataclass(frozen=True)
+class Compilation:
+    """Processes that compile kernels; none, if these are compiled already."""
+
+    processes: list[subprocess.Popen[bytes]]
+
+    def wait(self) -> bool:
+        """Wait until all have ended; whether they have compiled everything."""
+        codes = [process.wait() for process in self.processes]
+        return not any(codes)
 
 
 def are_compiled(*tensors: Tensor) -> bool:
@@ -78,6 +107,31 @@ def are_compiled(*tensors: Tensor) -> bool:
         and first.numel() > 0
         and _trouble() is None
     )
+
+
+def _compiling_process(place: int, count: int) -> subprocess.Popen[bytes]:
+    """One of several, which share the work."""
+    nothing = subprocess.DEVNULL
+    return subprocess.Popen(
+        [sys.executable, "-m", "search_spaces.kernels.ahead", str(place), str(count)],
+        stdin=nothing,
+        stdout=nothing,
+        stderr=nothing,
+        start_new_session=True,
+    )
+
+
+def _not_compiled(device: torch.device | str, channels: int) -> str | None:
+    """Why kernels do not compute, in words behind "plain PyTorch"; None if they do."""
+    if _POLICY.kernels == "torch":
+        return ", as was asked for"
+    if trouble := _trouble():
+        return f", as {trouble}"
+    if torch.device(device).type != "cpu":
+        return f", as kernels are for a CPU, not for {device}"
+    if channels % LANES:
+        return f" where channels ({channels}) are no multiple of {LANES}"
+    return None
 
 
 def _plain(tensor: Tensor) -> bool:

@@ -45,6 +45,11 @@ def folder() -> Path:
     return Path(_for_this_process().name)
 
 
+def is_empty() -> bool:
+    """Whether nothing is kept there yet."""
+    return not any(folder().rglob("*.nbi"))
+
+
 def in_threads(kernel: Callable[[int, int], object], tasks: int, threads: int) -> None:
     """Call ``kernel(begin, end)`` for shares of the tasks, which must not depend on each other."""
     parts = min(threads, tasks)

@@ -44,6 +44,10 @@ class Size(NamedTuple):
     targets: int
 
 
+FORMS = (Form(3, 1, 1), Form(5, 1, 1), Form(3, 2, 1), Form(5, 2, 1), Form(3, 1, 2), Form(5, 1, 2))
+"""Those that cells are made of: each is compiled for itself."""
+
+
 def convolve(x: np.ndarray, weight: np.ndarray, y: np.ndarray, form: Form, threads: int) -> None:
     """y (N, ceil(H / stride), ceil(W / stride), targets, C) from x (N, H, W, C) and a kernel."""
     size = Size._make((*x.shape, weight.shape[2]))
@@ -80,6 +84,16 @@ def weight_gradient(x: np.ndarray, slope: np.ndarray, form: Form, threads: int) 
     in_threads(lambda a, b: run(*flat, size, chunks, a, b), len(parts), threads)
     total: np.ndarray = parts.sum(axis=0)
     return total
+
+
+def compile_for(form: Form) -> None:
+    """Compile what float32 maps are convolved with, and their gradients."""
+    x = np.zeros((1, 1, 1, WIDTH), np.float32)
+    y = np.zeros((1, 1, 1, 1, WIDTH), np.float32)
+    weight = np.zeros((form.kernel, form.kernel, 1, WIDTH), np.float32)
+    convolve(x, weight, y, form, threads=1)
+    add_input_gradient(y, weight, x, form, threads=1)
+    weight_gradient(x, y, form, threads=1)
 
 
 @cache

@@ -35,6 +35,9 @@ class Edges(NamedTuple):
     channels: int
 
 
+ONE = Edges(1, 1, WIDTH)
+
+
 class Together(NamedTuple):
     """What a norm layer averages over, beside pixels: some channels, and all samples or one."""
 
@@ -54,6 +57,7 @@ def statistics(
     sums: np.ndarray, pixels: int, together: Together, eps: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean and scale (N, R) from `moments`."""
+    sums = np.ascontiguousarray(sums)
     mean, scale = np.empty_like(sums)
     _statistics(sums, mean, scale, pixels, together, eps)
     return mean, scale
@@ -162,6 +166,17 @@ def _parts(y: np.ndarray) -> tuple[np.ndarray, tuple[int, int, int, int]]:
 def _total(parts: np.ndarray) -> np.ndarray:
     total: np.ndarray = parts.sum(axis=1) if parts.shape[1] > 1 else parts[:, 0]
     return total.swapaxes(0, 1)
+
+
+def compile_all() -> None:
+    """Compile what is in here, for float32."""
+    y, rows = np.zeros((1, 1, WIDTH), np.float32), np.zeros((1, WIDTH), np.float32)
+    standard = statistics(moments(y, threads=1), 1, Together(1, 1), eps=1.0)
+    standardised(y, *standard, y, relu=True, threads=1)
+    sums = sums_of_slopes(y, y, *standard, ONE, relu=True, threads=1)
+    found = coefficients(sums, standard, rows, 1, Together(1, 1))
+    combined(y, y, None, found, y, ONE, threads=1)
+    add_weighted(y[np.newaxis], rows, y, ONE, threads=1)
 
 
 @compiled

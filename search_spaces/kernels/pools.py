@@ -54,6 +54,15 @@ def add_average_gradient(slope: np.ndarray, x: np.ndarray, stride: int, threads:
     in_threads(lambda a, b: _spread_average(*flat, size, a, b), len(x) * x.shape[1], threads)
 
 
+def compile_all() -> None:
+    """Compile what is in here, for float32."""
+    x, y, taps = np.zeros((3, 1, 1, 1, WIDTH), np.float32)
+    maximum(x, y, taps, stride=1, threads=1)
+    average(x, y, stride=1, threads=1)
+    add_maximum_gradient(y, taps, x, stride=1, threads=1)
+    add_average_gradient(y, x, stride=1, threads=1)
+
+
 @compiled
 def _inside(first, length):  # type: ignore[no-untyped-def]
     """Which of the pixels from ``first`` on are not beyond a border: from, to."""

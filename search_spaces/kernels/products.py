@@ -38,6 +38,12 @@ def weight_gradient(x: np.ndarray, slope: np.ndarray, threads: int) -> np.ndarra
     return total
 
 
+def compile_all() -> None:
+    """Compile what is in here, for float32."""
+    maps = np.zeros((1, 1, WIDTH), np.float32)
+    multiplied(maps, weight_gradient(maps, maps, threads=1), maps, threads=1)
+
+
 @compiled
 def _multiply(x, weight, y, size, begin, end):  # type: ignore[no-untyped-def]
     pixels, maps, ins, outs = size

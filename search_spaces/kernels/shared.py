@@ -11,7 +11,7 @@ import numpy as np
 
 from search_spaces.kernels.compiling import compiled, in_threads
 from search_spaces.kernels.lanes import WIDTH, fused, load, store, zeros
-from search_spaces.kernels.norms import CHUNK, Edges
+from search_spaces.kernels.norms import CHUNK, ONE, Edges
 
 
 def add_weighted(
@@ -71,6 +71,14 @@ def _size(y: np.ndarray) -> tuple[Size, int]:
     maps, samples, pixels, numbers = y.shape
     chunk = max(1, CHUNK // numbers)
     return (maps, samples, pixels, numbers, chunk), -(-pixels // chunk) * samples
+
+
+def compile_all() -> None:
+    """Compile what is in here, for float32."""
+    y, rows = np.zeros((1, 1, 1, WIDTH), np.float32), np.zeros((1, 1, WIDTH), np.float32)
+    add_weighted(y, rows, y[0], ONE, threads=1)
+    sums_of_slopes(y[0], y, (rows, rows), ONE, threads=1)
+    combined(y[0], y, rows, (rows, rows), y, ONE, threads=1)
 
 
 @compiled
