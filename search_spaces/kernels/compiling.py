@@ -28,6 +28,19 @@ def compiled(kernel: Callable[..., Any]) -> Any:
         return numba.njit(nogil=True, error_model="numpy", boundscheck=False, cache=True)(kernel)
 
 
+def named(*parts: object) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give one of several kernels that a function makes a name, and so a file, of its own.
+
+    Processes that compile different kernels of one name at a time could exchange their files.
+    """
+
+    def name(kernel: Callable[..., Any]) -> Callable[..., Any]:
+        kernel.__qualname__ = "_".join(map(str, parts))
+        return kernel
+
+    return name
+
+
 @cache
 def folder() -> Path:
     """Where compiled kernels are kept: a folder that can be written, of these sources alone."""

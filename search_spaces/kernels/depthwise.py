@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from search_spaces.kernels.compiling import compiled, in_threads
+from search_spaces.kernels.compiling import compiled, in_threads, named
 from search_spaces.kernels.lanes import WIDTH, fused, load, plus, store, zeros
 from search_spaces.kernels.taps import (
     PIXELS,
@@ -103,6 +103,7 @@ def _convolution(kernel: int, stride: int, dilation: int) -> Any:
     span = (PIXELS - 1) * stride + reach + 1
 
     @compiled
+    @named("convolution", kernel, stride, dilation)
     def run(x, weight, y, size, gathers, adds, begin, end):  # type: ignore[no-untyped-def]
         _, height, width, channels, targets = size
         rows, columns = -(-height // stride), -(-width // stride)
@@ -139,7 +140,7 @@ def _convolution(kernel: int, stride: int, dilation: int) -> Any:
                         sums = nothing(PIXELS, y)
                         for i in range(low, high):
                             line = (above + i * dilation * width) * x_step + x_place
-                            _bring(x, line, x_step, first, width, near, span)
+                            _bring(x, line, x_step, first, width, near)
                             tap = i * kernel * apart + place
                             sums = sums_of_columns(
                                 kernel, stride, dilation, sums, near, 0, WIDTH, weight, tap, apart
@@ -155,9 +156,9 @@ def _convolution(kernel: int, stride: int, dilation: int) -> Any:
 
 
 @compiled
-def _bring(x, line, step, first, width, near, span):  # type: ignore[no-untyped-def]
-    """Some columns of a row, zeros beyond the border."""
-    for place in range(span):
+def _bring(x, line, step, first, width, near):  # type: ignore[no-untyped-def]
+    """As many columns of a row as there is room for, zeros beyond the border."""
+    for place in range(len(near) // WIDTH):
         column = first + place
         if 0 <= column < width:
             store(near, place * WIDTH, load(x, line + column * step))
@@ -200,6 +201,7 @@ def _weight_gradient(kernel: int, stride: int, dilation: int) -> Any:
     span = (PIXELS - 1) * stride + reach + 1
 
     @compiled
+    @named("weight_gradient", kernel, stride, dilation)
     def run(x, slope, parts, size, chunks, begin, end):  # type: ignore[no-untyped-def]
         _, height, width, channels, targets = size
         rows, columns = -(-height // stride), -(-width // stride)
@@ -232,7 +234,7 @@ def _weight_gradient(kernel: int, stride: int, dilation: int) -> Any:
                         while column < columns:
                             stop = left if column < left and whole > 0 else columns
                             first = column * stride - padding
-                            _bring(x, above, channels, first, width, near, span)
+                            _bring(x, above, channels, first, width, near)
                             for pixel in range(PIXELS):
                                 if column + pixel < stop:
                                     g = load(slope, line + (column + pixel) * apart)
