@@ -92,6 +92,7 @@ def draw(path: Path, rows: Sequence[Mapping[str, str]]) -> None:
     for column, axis in enumerate(AXES):
         for line, (name, label) in enumerate((("s", "seconds"), ("tensor MB", "MB of tensors"))):
             panel = grid[line][column]
+            values = sorted({int(row["value"]) for row in rows if row["axis"] == axis})
             for side in SIDES:
                 points = sorted(
                     (int(row["value"]), float(row[name]))
@@ -101,6 +102,8 @@ def draw(path: Path, rows: Sequence[Mapping[str, str]]) -> None:
                 if points:
                     panel.loglog(*zip(*points, strict=True), "o-", label=f"{side}{slope(points)}")
             panel.set_xlabel(axis)
+            panel.set_xticks(values, labels=[str(value) for value in values])
+            panel.minorticks_off()
             if not column:
                 panel.set_ylabel(label)
             if panel.lines:
