@@ -79,7 +79,7 @@ def compile_ahead(device: torch.device | str = "cpu", channels: int = LANES) -> 
     from search_spaces.kernels.compiling import is_empty
 
     count = min(MOST_PROCESSES, os.cpu_count() or 1) if is_empty() else 0
-    return Compilation([_compiling_process(place, count) for place in range(count)])
+    return Compilation([_compiling_process(number, count) for number in range(count)])
 
 
 @dataclass(frozen=True)
@@ -109,11 +109,14 @@ def are_compiled(*tensors: Tensor) -> bool:
     )
 
 
-def _compiling_process(place: int, count: int) -> subprocess.Popen[bytes]:
+def _compiling_process(number: int, count: int) -> subprocess.Popen[bytes]:
     """One of several, which share the work."""
+    from search_spaces.kernels.compiling import root
+
     nothing = subprocess.DEVNULL
     return subprocess.Popen(
-        [sys.executable, "-m", "search_spaces.kernels.ahead", str(place), str(count)],
+        [sys.executable, "-m", "search_spaces.kernels.ahead", str(number), str(count)],
+        env=os.environ | {"NUMBA_CACHE_DIR": str(root())},
         stdin=nothing,
         stdout=nothing,
         stderr=nothing,

@@ -54,8 +54,13 @@ def folder() -> Path:
         except OSError:
             continue
         if os.access(place / name, os.W_OK):
-            return place / name
-    return Path(_for_this_process().name)
+            break
+    return place / name
+
+
+def root() -> Path:
+    """What NUMBA_CACHE_DIR has to name so that another process keeps its kernels here too."""
+    return folder().parents[1]
 
 
 def is_empty() -> bool:
@@ -88,6 +93,7 @@ def _places() -> Iterator[Path]:
         if os.environ.get(variable):
             yield Path(os.environ[variable])
     yield Path.home() / ".cache"
+    yield Path(_for_this_process().name)
 
 
 @contextmanager

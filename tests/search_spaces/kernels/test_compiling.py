@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,8 +48,19 @@ def test_a_place_that_cannot_be_written_is_passed_over(
 
 
 def test_without_any_place_a_temporary_one_serves(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compiling, "_places", lambda: iter([Path("/dev/null")]))
+    for name in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.setenv(name, "/dev/null")
     assert folder().is_dir()
+    assert folder().is_relative_to(tempfile.gettempdir())
+
+
+def test_other_processes_find_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    before = folder()
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(compiling.root()))
+    folder.cache_clear()
+    assert folder() == before
 
 
 @pytest.mark.parametrize("tasks", [0, 1, 2, 7])
