@@ -165,7 +165,7 @@ class Stage(nn.Module):
 
     def _of(self, names: Sequence[str], shares: Tensor) -> Tensor:
         """The shares of some operations, from those of all, (operations, targets, sources)."""
-        return shares[[self.columns[name] for name in names]]
+        return torch.stack([shares[self.columns[name]] for name in names])
 
     def _operation(self, name: str) -> Operation:
         """A separable operation on all edges."""
