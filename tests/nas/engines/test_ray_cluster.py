@@ -123,6 +123,8 @@ def started() -> Iterator[Nodes]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in ENVIRONMENT.items():
             patch.setenv(name, value)
+        patch.setenv("RAY_TMPDIR", folder)
+        (Path(folder) / "ray").mkdir()  # where a cluster notes its address, and makes no folder
         nodes = Nodes(folder)
         try:
             connect(nodes.cluster.address)
