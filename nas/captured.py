@@ -1,10 +1,11 @@
-"""Updates of an engine as CUDA graphs: one launch instead of thousands of kernels.
+"""Updates of an engine, captured once and replayed: Python and autograd are paid for once.
 
-A small discriminator keeps a fast GPU waiting for its next kernel. The first updates of a kind are
-taken as ever, on a stream of their own; the next one is captured, and all behind it are replayed on
-batches that are copied into the memory of the captured ones. A kind is what is updated, on batches
-of which shapes. Replays read learning rates from tensors; whatever else an update depends on is its
-situation, and a new situation is captured anew.
+On a small discriminator, a fast GPU waits for its next kernel most of the time, and a CPU is busy
+with Python. The first updates of a kind are taken as ever; the next one is captured, as a CUDA
+graph or as a recording on a CPU (`nas.replay`), and all behind it are replayed on batches that are
+copied into the memory of the captured ones. A kind is what is updated, on batches of which shapes.
+Replays read learning rates from tensors; whatever else an update depends on is its situation, and a
+new situation is captured anew.
 
 What is captured must neither read a value on the host nor draw random numbers.
 """
@@ -22,24 +23,31 @@ from torch.optim import Optimizer
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from nas.bilevel import Batch, Bilevel, Group, Hypergradient
-from nas.devices import resolve_device
-from nas.errors import UsageError
+from nas.errors import UsageError, is_out_of_memory
 from nas.ranks import count
+from nas.replay.recordings import Recordings
+from nas.replay.trial import OtherResultError, tried
 from nas.settings import RunSettings
 from nas.traceless import Noise, without_trace
 
 Result = TypeVar("Result")
 Replay = Callable[[], object]
 
-WARM_UP = 3
-"""Updates before a capture, in which libraries choose their kernels and optimisers their memory."""
-
-KINDS = 8
-"""Graphs at a time, at most: what is updated, times the sizes of batches in an epoch."""
+KINDS = 16
+"""Captures at a time, at most: what is updated, times the sizes of batches in an epoch."""
 
 
 class Recorder(Protocol):
-    """Takes work to be repeated on the same memory."""
+    """Takes work to be repeated on the same memory.
+
+    Attributes:
+        patience: how often work is done before it is recorded, at least once: libraries choose
+            their kernels in it, and optimisers take their memory.
+        is_exact: whether a replay computes what the work would, up to rounding at most.
+    """
+
+    patience: int
+    is_exact: bool
 
     def begin(self) -> None:
         """Go on with other memory: what was recorded so far is no longer wanted."""
@@ -48,7 +56,7 @@ class Recorder(Protocol):
         """Do the work, as before a recording."""
 
     def record(self, work: Callable[[], Result]) -> tuple[Result, Replay]:
-        """What the work results in, once it is replayed, and what replays it."""
+        """Do the work; what it results in, then and behind each replay, and what replays it."""
 
 
 class CudaGraphs:
@@ -57,6 +65,9 @@ class CudaGraphs:
     They may: none keeps anything for another, and what their work results in is not given back as
     long as it is held.
     """
+
+    patience = 3
+    is_exact = False
 
     def __init__(self, device: torch.device) -> None:
         self._stream = torch.cuda.Stream(device)
@@ -76,11 +87,17 @@ class CudaGraphs:
         return result
 
     def record(self, work: Callable[[], Result]) -> tuple[Result, Replay]:
-        """Capture the work, without doing it."""
+        """Capture the work, which does not do it, and replay it."""
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, pool=self._pool, stream=self._stream):
             result = work()
+        graph.replay()
         return result, graph.replay
+
+
+def recorder_on(device: torch.device) -> Recorder:
+    """What takes the updates of networks on a device, to be repeated."""
+    return CudaGraphs(device) if device.type == "cuda" else Recordings()
 
 
 class Captured(Generic[Batch]):
@@ -139,13 +156,26 @@ class Captured(Generic[Batch]):
                 "size or in their number of triplets: leave it out."
             )
         with self._rates.in_tensors():
-            return kind.update(batches, self._recorder)
+            return kind.update(batches, self._recorder, self._state)
 
     def _check_noise(self, batch: Batch) -> None:
         """Once, at the first batch."""
         if not self._checked:
             check_noise(self._engine, batch)
             self._checked = True
+
+    def _state(self) -> dict[str, list[Tensor]]:
+        """Weights, buffers and what optimisers remember of each, by kind."""
+        found: dict[str, list[Tensor]] = {}
+        for network in self._engine.modules:
+            for name, tensor in network.state_dict(keep_vars=True).items():
+                found.setdefault(name.rpartition(".")[2], []).append(tensor)
+        for optimizer in self._engine.optimizers().values():
+            for held in optimizer.state.values():
+                for name, value in held.items():
+                    if isinstance(value, Tensor):
+                        found.setdefault(name, []).append(value)
+        return found
 
     def _modes(self) -> Hashable:
         networks = self._engine.modules
@@ -154,7 +184,7 @@ class Captured(Generic[Batch]):
 
 @dataclass
 class _Kind(Generic[Result]):
-    """Updates that one graph stands for."""
+    """Updates that one capture stands for."""
 
     work: Callable[[Any], Result]
     taken: int = 0
@@ -162,18 +192,28 @@ class _Kind(Generic[Result]):
     result: Result | None = None
     replay: Replay | None = None
 
-    def update(self, batches: Any, recorder: Recorder) -> Result:
-        """One update; the first ones as ever, then by replays."""
+    def update(
+        self, batches: Any, recorder: Recorder, state: Callable[[], dict[str, list[Tensor]]]
+    ) -> Result:
+        """One update; the first ones as ever, then by replays, of which the first is tried."""
         self.taken += 1
-        if self.taken <= WARM_UP:
+        if self.taken <= recorder.patience:
             return recorder.warm_up(lambda: self.work(batches))
         if self.replay is None:
             self._record(batches, recorder)
         else:
             _copy(batches, self.batches)
-        assert self.replay is not None and self.result is not None
-        self.replay()
+            if recorder.is_exact and self.taken == recorder.patience + 2:
+                return self._try(self.replay, state())
+            self.replay()
+        assert self.result is not None
         return self.result
+
+    def _try(self, replay: Replay, state: dict[str, list[Tensor]]) -> Result:
+        try:
+            return tried(replay, lambda: self.work(self.batches), state)
+        except OtherResultError as error:
+            raise _refusal(error) from error
 
     def _record(self, batches: Any, recorder: Recorder) -> None:
         leaves, form = tree_flatten(batches)
@@ -182,14 +222,20 @@ class _Kind(Generic[Result]):
         try:
             self.result, self.replay = recorder.record(lambda: self.work(self.batches))
         except RuntimeError as error:
-            raise UsageError(
-                f"--capture: a step of these networks cannot be captured in a CUDA graph "
-                f"({str(error).strip().splitlines()[0].rstrip('.')}): leave it out."
-            ) from error
+            if is_out_of_memory(error):
+                raise
+            raise _refusal(error) from error
+
+
+def _refusal(error: RuntimeError) -> UsageError:
+    reason = str(error).strip().splitlines()[0].rstrip(".")
+    return UsageError(
+        f"--capture: a step of these networks cannot be captured ({reason}): leave it out."
+    )
 
 
 class _Rates:
-    """Learning rates where graphs find them."""
+    """Learning rates where replays find them."""
 
     def __init__(self, optimizers: Sequence[Optimizer]) -> None:
         self._optimizers = optimizers
@@ -239,23 +285,15 @@ def _copy(batches: Any, own: Any) -> None:
 
 
 def check_capture(settings: RunSettings) -> None:
-    """Refuse to capture without CUDA, or with several processes.
+    """Refuse to capture with several processes.
 
     Raises:
         UsageError: with what stands against it.
     """
-    if not settings.capture:
-        return
-    if count() > 1:
+    if settings.capture and count() > 1:
         raise UsageError(
             "--capture is for one process, and several ones add their gradients up within a step: "
             "leave it out, or start without torchrun."
-        )
-    device = resolve_device(settings.device)
-    if device.type != "cuda":
-        raise UsageError(
-            f"--capture makes CUDA graphs, and the device is {device}: leave it out, or choose "
-            "--device cuda on a machine with an NVIDIA GPU."
         )
 
 
@@ -292,7 +330,7 @@ def updates_of(
     device: torch.device,
     situation: Callable[[], Hashable],
 ) -> Bilevel[Batch] | Captured[Batch]:
-    """What takes the engine's updates: the engine, or CUDA graphs where the settings ask for them.
+    """What takes the engine's updates: the engine, or captures where the settings ask for them.
 
     Args:
         engine: its optimisers are capturable in the latter case.
@@ -300,4 +338,4 @@ def updates_of(
         device: on which it computes.
         situation: see `Captured`.
     """
-    return Captured(engine, CudaGraphs(device), situation) if settings.capture else engine
+    return Captured(engine, recorder_on(device), situation) if settings.capture else engine

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable
+from importlib.util import find_spec
+from typing import Literal
 
-from nas.devices import resolve_device
 from nas.errors import UsageError
 from nas.ranks import number_here
 from nas.settings import SearchSettings
-from search_spaces.kernel_choice import Compilation, Kernels, choose_kernels, compile_ahead
+from search_spaces.kernels import LANES
+from search_spaces.kernels.background import Compilation, compile_in_background
+
+DRIVERS = ("libcuda.so.1", "nvcuda.dll", "libamdhip64.so")
+"""Libraries without which torch can use no GPU."""
 
 
-def take_kernels(kernels: Kernels) -> None:
+def take_kernels(kernels: Literal["auto", "torch", "compiled"]) -> None:
     """Let relaxed cells on a CPU be computed by compiled kernels, by torch, or by what is there.
 
     Raises:
         UsageError: kernels are to be compiled, and numba cannot be used.
     """
+    from search_spaces.kernel_choice import choose_kernels
+
     try:
         choose_kernels(kernels)
     except ModuleNotFoundError as error:
@@ -26,19 +34,37 @@ def take_kernels(kernels: Kernels) -> None:
         ) from error
 
 
-def kernels_ahead(settings: SearchSettings, say: Callable[[str], None]) -> Compilation:
+def kernels_ahead(settings: SearchSettings) -> Compilation:
     """Begin to compile the kernels of a search on its first start, while it is prepared.
 
-    Args:
-        settings: of the search.
-        say: tells the user.
+    Best called before torch is imported, which takes long, and is only needed where there may be a
+    GPU.
     """
-    if settings.space.space != "cell" or number_here() > 0:
-        return Compilation([])
-    compilation = compile_ahead(resolve_device(settings.run.device), settings.cell.channels)
-    if compilation.processes:
-        say("Kernels are compiled for this machine, once, in the background.")
-    return compilation
+    wanted = (
+        settings.space.space == "cell"
+        and settings.cell.channels % LANES == 0
+        and settings.run.kernels != "torch"
+        and find_spec("numba") is not None
+        and number_here() == 0
+        and _is_cpu(settings.run.device)
+    )
+    return compile_in_background() if wanted else Compilation([])
+
+
+def _is_cpu(device: str) -> bool:
+    if device != "auto" or not any(map(_loads, DRIVERS)):
+        return device in ("auto", "cpu")
+    from nas.devices import resolve_device
+
+    return resolve_device(device).type == "cpu"
+
+
+def _loads(library: str) -> bool:
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True
 
 
 def wait_for(compilation: Compilation, say: Callable[[str], None]) -> None:
@@ -46,7 +72,10 @@ def wait_for(compilation: Compilation, say: Callable[[str], None]) -> None:
 
     Args:
         compilation: of them.
-        say: tells the user if that has failed; what is missing is compiled when it is called.
+        say: tells the user what is waited for, and if it has failed; what is missing is compiled
+            when it is called.
     """
+    if compilation.is_running():
+        say("Kernels are being compiled for this machine, once.")
     if not compilation.wait():
         say("Not all kernels could be compiled in the background: the first step compiles them.")

@@ -24,7 +24,7 @@ def weight_optimizer(
         settings: of the training.
         weights: what it moves.
         rate: learning rate at the start.
-        capturable: for steps in CUDA graphs: of one kernel, with all that it counts on the device.
+        capturable: for steps that are captured: of one kernel, with all that it counts in tensors.
     """
     decay, fused = settings.weight_decay, True if capturable else None
     if settings.optimizer == "sgd":

@@ -202,7 +202,7 @@ def _refuse_one_process_alone(settings: RetrainSettings) -> None:
 
 
 def _check_capture(settings: RetrainSettings) -> None:
-    """Refuse CUDA graphs where there can be none, or where a step is not one of the engine."""
+    """Refuse captures where there can be none, or where a step is not one of the engine."""
     check_capture(settings.run)
     if settings.run.capture and parse_specification(settings.backbone).name in PATCH_NETWORKS:
         raise UsageError(

@@ -65,6 +65,7 @@ from nas.training_batches import (
 from search_spaces import genotypes
 from search_spaces.description import Provenance, Role
 from search_spaces.kernel_choice import path_in_use
+from search_spaces.kernels.background import Compilation
 
 NEGLIGIBLE_SHARE = 1e-3
 
@@ -75,6 +76,7 @@ def run_search(
     resume: bool,
     given: Collection[str] = (),
     say: Callable[[str], None] = print,
+    kernels: Compilation | None = None,
 ) -> None:
     """Search in a run's folder, from the beginning or from its last checkpoint.
 
@@ -86,6 +88,7 @@ def run_search(
             defaults are never changed.
         say: tells the user how a budget is met, what deviates from the published mathematics, and
             what computes the cells.
+        kernels: what compiles them already; by default that begins now, if it has to.
 
     Raises:
         DataError, UsageError, RunError, TrainingError, Interrupted: see `nas.errors`.
@@ -93,7 +96,7 @@ def run_search(
     check_settings(settings)
     set_threads(settings.run.threads)
     take_kernels(settings.run.kernels)
-    kernels = kernels_ahead(settings, say)
+    kernels = kernels or kernels_ahead(settings)
     if settings.budget.budget:
         wait_for(kernels, say)
     settings, record = settle(settings, folder, resume, given, check_settings, say)

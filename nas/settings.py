@@ -550,8 +550,9 @@ class RunSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     fp32 without TF32 under either."""
 
     capture: bool = False
-    """On CUDA: replay the updates of a step as CUDA graphs, captured after three of them, in place
-    of thousands of small launches. For one process, and losses without random numbers."""
+    """Replay the updates of a step, captured after three of them, in place of thousands of small
+    calls: as CUDA graphs, and on a CPU as recordings. The same mathematics. For one process, and
+    losses without random numbers."""
 
     threads: Count = 0
     """CPU threads to use; 0 leaves it to torch. With small networks, or on a busy machine, 1 is

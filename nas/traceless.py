@@ -6,9 +6,11 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeGuard
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 
 @contextmanager
@@ -30,15 +32,29 @@ def same_buffers(modules: Iterable[nn.Module]) -> Iterator[None]:
 
     A pass and its gradient both belong into this context: a spectral norm, which steps its power
     iteration in each pass, is then one fixed function between the points of a finite difference.
+    Batch norm in training, whose passes do not depend on its running statistics, keeps none.
     """
-    buffers = [buffer for module in modules for buffer in module.buffers()]
+    layers = [layer for module in modules for layer in module.modules()]
+    tracking = [layer for layer in layers if _only_tracks(layer) and layer.track_running_stats]
+    others = (layer for layer in layers if not _only_tracks(layer))
+    buffers = [buffer for layer in others for buffer in layer.buffers(recurse=False)]
     saved = [buffer.clone() for buffer in buffers]
+    for layer in tracking:
+        layer.track_running_stats = False
     try:
         yield
     finally:
+        for layer in tracking:
+            layer.track_running_stats = True
         with torch.no_grad():
             for buffer, value in zip(buffers, saved, strict=True):
                 buffer.copy_(value)
+
+
+def _only_tracks(layer: nn.Module) -> TypeGuard[_BatchNorm]:
+    """Whether the buffers of a layer are running statistics that its passes do not read."""
+    own = isinstance(layer, _BatchNorm) and type(layer).forward is _BatchNorm.forward
+    return own and layer.training
 
 
 @contextmanager
@@ -46,8 +62,8 @@ def same_noise(tensors: Iterable[Tensor]) -> Iterator[None]:
     """Leave the random state of the CPU, and of the devices the tensors are on, as it was.
 
     Passes that each run in this context draw the same random numbers, so that dropout is
-    one fixed function between the points of a finite difference. In the capture of a CUDA graph,
-    where no random state can be read, nothing is done: what draws nothing can be captured.
+    one fixed function between the points of a finite difference. In a capture, where no random
+    state can be read, nothing is done: what draws nothing can be captured.
     """
     if capturing():
         yield
@@ -56,9 +72,29 @@ def same_noise(tensors: Iterable[Tensor]) -> Iterator[None]:
         yield
 
 
+@dataclass
+class _Recording:
+    present: bool = False
+
+
+_RECORDING = _Recording()
+
+
+@contextmanager
+def recorded() -> Iterator[None]:
+    """Let `capturing` be true in this context, where work on a CPU is recorded."""
+    before, _RECORDING.present = _RECORDING.present, True
+    try:
+        yield
+    finally:
+        _RECORDING.present = before
+
+
 def capturing() -> bool:
-    """Whether a CUDA graph is being captured."""
-    return torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing()
+    """Whether a CUDA graph is being captured, or work on a CPU recorded."""
+    return _RECORDING.present or (
+        torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing()
+    )
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 from torch import Tensor
 
+from search_spaces.kernels.tape import taped
+
 
 def array_of(values: Tensor) -> np.ndarray:
     """The numbers of a tensor on a CPU, in order."""
-    array: np.ndarray = values.detach().contiguous().numpy()
-    return array
+    return taped(values.detach().contiguous().numpy())
 
 
 def image_of(maps: Tensor) -> np.ndarray:

@@ -30,7 +30,7 @@ from search_spaces.cell_genotype import (
 from search_spaces.derivation import derive
 from search_spaces.description import Normalisation
 from search_spaces.normalisation import conv2d, linear
-from search_spaces.operations import FactorisedReduction, Style, build_operation, relu_conv_norm
+from search_spaces.operations import FactorisedReduction, ReluConvNorm, Style, build_operation
 from search_spaces.partial_cell import PartialCell
 from search_spaces.path_sampling import PathSampler
 from search_spaces.relaxation import ArchitectureParameters
@@ -325,9 +325,9 @@ def inherit_weights(network: CellNetwork, supernet: CellSupernet) -> None:
 
 def bring(place: Place, style: Style) -> tuple[nn.Module, nn.Module]:
     """What brings the two inputs of a cell to one shape."""
-    build = FactorisedReduction if place.halved else relu_conv_norm
+    build = FactorisedReduction if place.halved else ReluConvNorm
     before = build(place.before, place.channels, style)
-    return before, relu_conv_norm(place.last, place.channels, style)
+    return before, ReluConvNorm(place.last, place.channels, style)
 
 
 def _out_channels(cell: nn.Module) -> int:

@@ -5,9 +5,6 @@ Both are the same mathematics. The choice holds for the process.
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -17,13 +14,9 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from search_spaces.kernels import LANES
+
 Kernels = Literal["auto", "torch", "compiled"]
-
-LANES = 16
-"""Channels of a node have to be a multiple of this."""
-
-MOST_PROCESSES = 4
-"""That compile kernels at a time."""
 
 TYPES = (torch.float32, torch.float64)
 
@@ -65,35 +58,6 @@ def path_in_use(device: torch.device | str = "cpu", channels: int = LANES) -> st
     return "relaxed cell: kernels compiled by numba, single or double precision"
 
 
-def compile_ahead(device: torch.device | str = "cpu", channels: int = LANES) -> Compilation:
-    """Begin to compile what a relaxed cell needs, on a first start, in processes beside this one.
-
-    These go on if this one ends, so that the next start finds what they have compiled.
-
-    Args:
-        device: where the network is.
-        channels: of a node in the first cell.
-    """
-    if _not_compiled(device, channels) or (os.cpu_count() or 1) == 1:
-        return Compilation([])
-    from search_spaces.kernels.compiling import is_empty
-
-    count = min(MOST_PROCESSES, os.cpu_count() or 1) if is_empty() else 0
-    return Compilation([_compiling_process(number, count) for number in range(count)])
-
-
-@dataclass(frozen=True)
-class Compilation:
-    """Processes that compile kernels; none, if these are compiled already."""
-
-    processes: list[subprocess.Popen[bytes]]
-
-    def wait(self) -> bool:
-        """Wait until all have ended; whether they have compiled everything."""
-        codes = [process.wait() for process in self.processes]
-        return not any(codes)
-
-
 def are_compiled(*tensors: Tensor) -> bool:
     """Whether kernels compute on these tensors, the channels of a node last."""
     first = tensors[0]
@@ -106,21 +70,6 @@ def are_compiled(*tensors: Tensor) -> bool:
         and first.shape[-1] % LANES == 0
         and first.numel() > 0
         and _trouble() is None
-    )
-
-
-def _compiling_process(number: int, count: int) -> subprocess.Popen[bytes]:
-    """One of several, which share the work."""
-    from search_spaces.kernels.compiling import root
-
-    nothing = subprocess.DEVNULL
-    return subprocess.Popen(
-        [sys.executable, "-m", "search_spaces.kernels.ahead", str(number), str(count)],
-        env=os.environ | {"NUMBA_CACHE_DIR": str(root())},
-        stdin=nothing,
-        stdout=nothing,
-        stderr=nothing,
-        start_new_session=True,
     )
 
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from types import ModuleType
 from typing import Any, Protocol, cast, runtime_checkable
 
@@ -72,11 +71,6 @@ class Statistics:
     scale: Tensor
     average: Average | None = None
     eps: float = 0.0
-
-    @cached_property
-    def shift(self) -> Tensor:
-        """scale y + shift is standardised."""
-        return -self.mean * self.scale
 
     def of_one(self, place: int) -> Statistics:
         """Those of one map alone."""
@@ -236,7 +230,7 @@ def statistics(layers: Sequence[nn.Module], maps: Sequence[Tensor] | Tensor) -> 
         )
     apart = maps.detach() if isinstance(maps, Tensor) else [y.detach() for y in maps]
     mean, scale = _moments(apart, average, layer.eps)
-    if isinstance(layer, _BatchNorm):
+    if isinstance(layer, _BatchNorm) and layer.track_running_stats:
         _track(layers, mean[:, :1], scale[:, :1], layer.eps, count)
     return Statistics(mean, scale, average, layer.eps)
 

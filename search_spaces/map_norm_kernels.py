@@ -15,6 +15,7 @@ from torch import Tensor
 from search_spaces.arrays import array_of, image_of
 from search_spaces.kernels import norms
 from search_spaces.kernels.norms import Edges, Together
+from search_spaces.kernels.tape import dense
 from search_spaces.map_norm import Average, Statistics, Within
 
 
@@ -35,7 +36,7 @@ def standardised(maps: Sequence[Tensor] | Tensor, given: Statistics, relu: bool)
     """scale (y - mean) of each map, or the ReLU of that; (maps, N, pixels, ..., C)."""
     y = _together(maps)
     out = torch.empty(len(maps), *maps[0].shape, dtype=given.mean.dtype)
-    flat = _samples(out.numpy().reshape(y.shape))
+    flat = _samples(array_of(out).reshape(y.shape))
     rows = standard_rows(given, y)
     norms.standardised(_samples(y), *rows, flat, relu, torch.get_num_threads())
     return out
@@ -49,7 +50,7 @@ def weighted(maps: Sequence[Tensor] | Tensor, given: Statistics, weights: Tensor
     constant = (each * shift).sum(0).reshape(-1, 1, *edges).sum(3)
     shape = (*y.shape[1:3], edges.targets, edges.channels)
     total = torch.from_numpy(constant).expand(shape).contiguous()
-    out = total.numpy().reshape(*y.shape[1:3], -1)
+    out = array_of(total).reshape(*y.shape[1:3], -1)
     norms.add_weighted(y, each * factor, out, edges, torch.get_num_threads())
     return total
 
@@ -92,7 +93,7 @@ class Slopes:
             weights: (maps, targets, sources) of the standardised maps, by default 1.
         """
         maps, samples = self.y.shape[:2]
-        ones = np.ones((maps, self.sums.shape[2]), self.sums.dtype)
+        ones = np.ones((maps, self.sums.shape[2]), self.sums.dtype, like=self.sums)
         each = ones if weights is None else per_channel(weights, self.edges)
         size = self.y.shape[1:3]
         found = coefficients(self.sums, self.standard, each, self.average, size, self.shape[2:])
@@ -102,7 +103,7 @@ class Slopes:
             factor, shift, a, b, c = (part[place] for part in rows)
             gate = (factor, shift) if self.relu else None
             slope, out = self.slopes[place % len(self.slopes)], torch.empty(self.shape, dtype=dtype)
-            flat, threads = out.numpy().reshape(y.shape), torch.get_num_threads()
+            flat, threads = array_of(out).reshape(y.shape), torch.get_num_threads()
             norms.combined(slope, y, gate, (a, b, c), flat, self.edges, threads)
             yield out
 
@@ -138,18 +139,17 @@ def coefficients(
 
 def standard_rows(given: Statistics, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Factor and shift of maps (maps, N, pixels, R): factor y + shift is standardised."""
-    factor, shift = (
+    scale, mean = (
         array_of(each.expand(*y.shape[:2], *each.shape[2:])).reshape(-1, y.shape[3])
-        for each in (given.scale, given.shift)
+        for each in (given.scale, given.mean)
     )
-    return factor, shift
+    return scale, -mean * scale
 
 
 def _averaged(average: Average, rows: np.ndarray, samples: int, shape: torch.Size) -> np.ndarray:
     """What the norm layer makes of averages over pixels, (2, maps * N, R)."""
     values = torch.from_numpy(rows).view(-1, samples, *shape)
-    found: np.ndarray = average(values).expand(values.shape).reshape(rows.shape).numpy()
-    return np.ascontiguousarray(found)
+    return array_of(average(values).expand(values.shape).reshape(rows.shape))
 
 
 def _together(maps: Sequence[Tensor] | Tensor) -> np.ndarray:
@@ -167,7 +167,8 @@ def _samples(y: np.ndarray) -> np.ndarray:
 
 def per_channel(weights: Tensor, edges: Edges) -> np.ndarray:
     """(maps, targets, sources) to (maps, R)."""
-    return np.repeat(array_of(weights).reshape(len(weights), -1), edges.channels, axis=-1)
+    each = array_of(weights).reshape(len(weights), -1, 1)
+    return dense(np.broadcast_to(each, (*each.shape[:2], edges.channels))).reshape(len(each), -1)
 
 
 def _edges(slope: Tensor, y: Tensor) -> Edges:

@@ -35,8 +35,7 @@ class Kept(NamedTuple):
     @property
     def y(self) -> np.ndarray:
         """The maps."""
-        array: np.ndarray = self.maps.numpy()
-        return array.reshape(*array.shape[:3], -1)
+        return image_of(self.maps)
 
     def standard(self, pooled: int) -> tuple[np.ndarray, np.ndarray]:
         """Factor and shift of all maps, (maps, N, R); identities are as they are."""
@@ -55,10 +54,10 @@ def forward(x: Tensor, pooling: Pooling, shares: Tensor) -> tuple[Tensor, Kept]:
     shape = (size[0], size[1] * size[2], *x.shape[3:])
     maps = x.new_empty(pooling.maps, *shape)
     taps = x.new_empty(shape if MAXIMUM in pooling.pools else 0)
-    seen, images = image_of(x), maps.numpy().reshape(-1, *size)
+    seen, images = image_of(x), array_of(maps).reshape(-1, *size)
     for name, image in zip(pooling.pools, images, strict=False):
         if name == MAXIMUM:
-            pools.maximum(seen, image, taps.numpy(), pooling.stride, threads)
+            pools.maximum(seen, image, array_of(taps), pooling.stride, threads)
         if name == AVERAGE:
             pools.average(seen, image, pooling.stride, threads)
     if pooling.identity:
@@ -69,7 +68,7 @@ def forward(x: Tensor, pooling: Pooling, shares: Tensor) -> tuple[Tensor, Kept]:
     factor, shift = (weights * each[:, :, np.newaxis] for each in kept.standard(many))
     constant = torch.from_numpy(shift.sum(0).reshape(-1, 1, *edges).sum(3))
     total = constant.expand(-1, shape[1], -1, -1).contiguous()
-    shared.add_weighted(kept.y, factor, total.numpy(), edges, threads)
+    shared.add_weighted(kept.y, factor, array_of(total), edges, threads)
     return total, kept
 
 
@@ -115,7 +114,7 @@ class Backward:
             _, *found = coefficients(
                 sums.reshape(2, -1, numbers),
                 (factor, shift),
-                np.ones((maps, numbers), b.dtype),
+                np.ones((maps, numbers), b.dtype, like=b),
                 given.average,
                 (samples, pixels),
                 self.x.shape[3:],
@@ -132,7 +131,7 @@ class Backward:
             found[...] = images[many]
         for name, image in zip(self.pooling.pools, images, strict=False):
             if name == MAXIMUM:
-                taps = self.kept.taps.numpy()
+                taps = array_of(self.kept.taps)
                 pools.add_maximum_gradient(image, taps, found, stride, self.threads)
             if name == AVERAGE:
                 pools.add_average_gradient(image, found, stride, self.threads)

@@ -95,7 +95,7 @@ class _MixedSeparable(torch.autograd.Function):
 
         total, kept = forward(x, operations, shares)
         ctx.save_for_backward(x, shares, *weights, kept.between, kept.last)
-        ctx.operations, ctx.standards = operations, kept.standards
+        ctx.operations, ctx.standards, ctx.kernels = operations, kept.standards, kept.kernels
         return total
 
     @staticmethod
@@ -108,7 +108,7 @@ class _MixedSeparable(torch.autograd.Function):
         to_x, _, _, *to_weights = ctx.needs_input_grad
         x, shares, *saved = ctx.saved_tensors
         between, last = saved[len(to_weights) :]
-        kept = Kept(between, last, ctx.standards)
+        kept = Kept(between, last, ctx.standards, ctx.kernels)
         needed = [Needed(*to_weights[i : i + 3]) for i in range(0, len(to_weights), 3)]
         done = Backward(x, ctx.operations, shares, kept, to_x, needed)
         found_x, found_shares, found = done.gradients(slope)

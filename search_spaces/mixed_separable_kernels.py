@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from search_spaces import map_norm_kernels
-from search_spaces.arrays import image_of
+from search_spaces.arrays import array_of, image_of
 from search_spaces.map_norm import Statistics, statistics
 from search_spaces.map_norm_kernels import Slopes
 from search_spaces.mixed_separable import Operation
@@ -24,11 +24,13 @@ class Kept(NamedTuple):
             (operations, N, pixels, edges, C).
         last: of all, what is before the last one, (operations, N, pixels, targets, sources, C).
         standards: what the maps between and the last ones are standardised by.
+        kernels: those of each operation's convolutions.
     """
 
     between: Tensor
     last: Tensor
     standards: tuple[Statistics | None, Statistics]
+    kernels: Sequence[Sequence[SeparableKernels]]
 
 
 def forward(x: Tensor, operations: Sequence[Operation], shares: Tensor) -> tuple[Tensor, Kept]:
@@ -39,19 +41,26 @@ def forward(x: Tensor, operations: Sequence[Operation], shares: Tensor) -> tuple
     between, last = (x.new_empty(count, *size, *edges) for count in (len(twice), len(operations)))
     seen, results = _images(between), _images(last)
     orders = {place: order for order, place in enumerate(twice)}
+    kernels = [_kernels(each, len(shares[0])) for each in operations]
     for place, each in enumerate(operations):
-        first = SeparableKernels(each.convolutions[0], len(shares[0]))
-        first.forward(image_of(x), seen[orders[place]] if each.is_twofold else results[place])
+        whole = seen[orders[place]] if each.is_twofold else results[place]
+        kernels[place][0].forward(image_of(x), whole)
     between, before = between.flatten(2, 3), None
     if twice:
         before = statistics([operations[place].layers[0] for place in twice], between)
         behind_relu = map_norm_kernels.standardised(between, before, relu=True)
         for place, image in zip(twice, _images(behind_relu.unflatten(2, size[1:])), strict=True):
-            SeparableKernels(operations[place].convolutions[1], 1).forward(image, results[place])
+            kernels[place][1].forward(image, results[place])
     last = last.flatten(2, 3).unflatten(3, shares.shape[1:])
     behind = statistics([each.layers[-1] for each in operations], last)
     total = map_norm_kernels.weighted(last, behind, shares)
-    return total, Kept(between, last, (before, behind))
+    return total, Kept(between, last, (before, behind), kernels)
+
+
+def _kernels(operation: Operation, targets: int) -> list[SeparableKernels]:
+    """Of the first convolution, whose sources several targets read, and of the second."""
+    first, *second = operation.convolutions
+    return [SeparableKernels(first, targets), *(SeparableKernels(each, 1) for each in second)]
 
 
 def _size(x: Tensor, operations: Sequence[Operation]) -> tuple[int, int, int]:
@@ -63,8 +72,7 @@ def _size(x: Tensor, operations: Sequence[Operation]) -> tuple[int, int, int]:
 
 def _images(maps: Tensor) -> np.ndarray:
     """(operations, N, H, W, edges, C) to (operations, N, H, W, edges * C)."""
-    array: np.ndarray = maps.numpy()
-    return array.reshape(*maps.shape[:4], maps.shape[4:].numel())
+    return array_of(maps).reshape(*maps.shape[:4], maps.shape[4:].numel())
 
 
 class Backward:
@@ -121,21 +129,20 @@ class Backward:
         return [each for both in found for each in both if each is not None]
 
     def _first(self, place: int, slope: Tensor) -> WeightGradients:
-        kernels = SeparableKernels(self.operations[place].convolutions[0], len(self.shares[0]))
         to_x = None if self.to_x is None else image_of(self.to_x)
-        return kernels.backward(self.x, self._image(slope), to_x, self.needed[place][0])
+        first = self.kept.kernels[place][0]
+        return first.backward(self.x, self._image(slope), to_x, self.needed[place][0])
 
     def _second(self, place: int, order: int, slope: Tensor, to_seen: Tensor) -> WeightGradients:
         """Gradients of the weights, and to ``to_seen`` that of what the convolution sees."""
         given, y = self.kept.standards[0], self.kept.between[order]
         assert given is not None
         (seen,) = map_norm_kernels.standardised([y], given.of_one(order), relu=True)
-        kernels = SeparableKernels(self.operations[place].convolutions[1], 1)
         x, behind, to_x = (self._image(each) for each in (seen, slope, to_seen))
-        return kernels.backward(x, behind, to_x, self.needed[place][1])
+        return self.kept.kernels[place][1].backward(x, behind, to_x, self.needed[place][1])
 
     def _image(self, y: Tensor) -> np.ndarray:
-        return y.numpy().reshape(self.size)
+        return array_of(y).reshape(self.size)
 
     def _before_relu(self, slopes: Tensor) -> Iterator[Tensor]:
         given, maps = self.kept.standards[0], self.kept.between

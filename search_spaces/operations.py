@@ -8,13 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from search_spaces.description import Normalisation
+from search_spaces.halves import halved
+from search_spaces.kernel_choice import are_compiled
+from search_spaces.kernels import LANES
+from search_spaces.map_norm import normalised
 from search_spaces.normalisation import conv2d, norm_layer
+from search_spaces.pixel_products import pointwise
 
 
 @dataclass(frozen=True)
@@ -48,20 +54,50 @@ class FactorisedReduction(nn.Module):
         self.even = conv2d(style.normalisation, in_channels, out_channels - half, 1, stride=2)
         self.odd = conv2d(style.normalisation, in_channels, half, 1, stride=2)
         self.norm = style.norm(out_channels)
+        self.affine, self.out_channels = style.affine, out_channels
 
     def forward(self, x: Tensor) -> Tensor:
         x = functional.relu(x)
+        if not self.affine and _have_kernels(x, self.out_channels):
+            halves = zip((self.even, self.odd), halved(x.permute(0, 2, 3, 1)), strict=True)
+            y = torch.cat([_convolved(half, each) for each, half in halves], dim=3)
+            return _normalised(self.norm, y)
         shifted = functional.pad(x, (-1, 1, -1, 1))
         return self.norm(torch.cat([self.even(x), self.odd(shifted)], dim=1))
 
 
-def relu_conv_norm(in_channels: int, out_channels: int, style: Style) -> nn.Module:
+class ReluConvNorm(nn.Sequential):
     """1x1 convolution that brings an input of a cell to the cell's number of channels."""
-    return nn.Sequential(
-        nn.ReLU(),
-        conv2d(style.normalisation, in_channels, out_channels, 1),
-        style.norm(out_channels),
-    )
+
+    def __init__(self, in_channels: int, out_channels: int, style: Style) -> None:
+        convolution = conv2d(style.normalisation, in_channels, out_channels, 1)
+        super().__init__(nn.ReLU(), convolution, style.norm(out_channels))
+        self.affine, self.out_channels = style.affine, out_channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, in_channels, H, W) to (N, out_channels, H, W)."""
+        if self.affine or not _have_kernels(x, self.out_channels):
+            found: Tensor = super().forward(x)
+            return found
+        relu, convolution, layer = self
+        return _normalised(layer, _convolved(relu(x).permute(0, 2, 3, 1), convolution))
+
+
+def _have_kernels(x: Tensor, channels: int) -> bool:
+    """Whether maps (N, C, H, W) and what is made of them, with channels last, have kernels."""
+    return are_compiled(x.permute(0, 2, 3, 1)) and channels % LANES == 0
+
+
+def _convolved(x: Tensor, convolution: nn.Module) -> Tensor:
+    """(N, H, W, C) behind a 1x1 convolution, without its stride."""
+    own = cast(nn.Conv2d, convolution)
+    return pointwise(x, own.weight, own.bias)
+
+
+def _normalised(layer: nn.Module, y: Tensor) -> Tensor:
+    """(N, H, W, C), behind a norm layer without scale, as (N, C, H, W)."""
+    (found,) = normalised([layer], [y.flatten(1, 2)])
+    return found.unflatten(1, y.shape[1:3]).permute(0, 3, 1, 2)
 
 
 def build_operation(name: str, channels: int, stride: int, style: Style) -> nn.Module:

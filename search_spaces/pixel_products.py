@@ -24,6 +24,22 @@ def product(x: Tensor, weight: Tensor) -> Tensor:
     return y
 
 
+def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """1x1 convolution of images with channels last.
+
+    Args:
+        x: (N, H, W, in).
+        weight: (out, in, 1, 1).
+        bias: (out,).
+
+    Returns:
+        (N, H, W, out), contiguous.
+    """
+    y = product(x.flatten(0, 2).unsqueeze(1), weight.flatten(1).unsqueeze(0))
+    y = y.view(*x.shape[:3], -1)
+    return y if bias is None else y + bias
+
+
 class _Product(torch.autograd.Function):
     """A batched product that is written straight to where a convolution can read it."""
 

@@ -15,12 +15,13 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from search_spaces.cell_genotype import INPUTS, complete_edges
 from search_spaces.depthwise import depthwise
+from search_spaces.halves import halved
 from search_spaces.map_norm import normalised, rectified, weighted
 from search_spaces.mixed_pools import POOLS
 from search_spaces.normalisation import StackedConvolution
-from search_spaces.pixel_products import product
+from search_spaces.pixel_products import pointwise
 from search_spaces.relaxed_cell import RelaxedCell
-from search_spaces.stage import Stage, odd
+from search_spaces.stage import Stage
 
 Value = TypeVar("Value")
 
@@ -118,7 +119,7 @@ class StagePass:
 
     def _reduced(self, place: int, relu: Tensor) -> Tensor:
         """Each half of the channels from pixels of its own; beyond the border they are zero."""
-        halves = (("even", relu[:, ::2, ::2]), ("odd", odd(relu)))
+        halves = zip(("even", "odd"), halved(relu), strict=True)
         return torch.cat(
             [self._across("skip_connect", part, place, x) for part, x in halves], dim=-1
         )
@@ -132,10 +133,7 @@ class StagePass:
         return self._across(name, f"{first + 1}", place, image.permute(0, 2, 3, 1))
 
     def _across(self, name: str, part: str, place: int, x: Tensor) -> Tensor:
-        weight, bias = self._weights(name, part, place)
-        y = product(x.flatten(0, 2).unsqueeze(1), weight.flatten(1).unsqueeze(0))
-        y = y.view(*x.shape[:3], -1)
-        return y if bias is None else y + bias
+        return pointwise(x, *self._weights(name, part, place))
 
     def _weights(self, name: str, part: str, place: int) -> tuple[Tensor, Tensor | None]:
         """The weights of one edge; a spectral norm takes one step for all edges."""
@@ -173,5 +171,6 @@ def norm_of_one(layer: nn.Module, place: int, copies: int) -> nn.Module:
             one = type(layer)(features, layer.eps, layer.momentum, affine=False)
             for name in ("running_mean", "running_var"):
                 setattr(one, name, getattr(layer, name).chunk(copies)[place])
+            one.track_running_stats = layer.track_running_stats
             return one.train(layer.training)
     return layer

@@ -11,8 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from search_spaces.arrays import array_of
 from search_spaces.kernels import depthwise, products
 from search_spaces.kernels.depthwise import Form
+from search_spaces.kernels.tape import dense
 from search_spaces.separable import Separable
 
 
@@ -45,11 +47,11 @@ class SeparableKernels:
         kernel = convolution.within.shape[2]
         self.channels = convolution.across.shape[1]
         self.edges = len(convolution.across) // self.channels
-        across = convolution.across.detach().numpy()
+        across = array_of(convolution.across)
         self.across = across.reshape(self.edges, self.channels, self.channels)
-        within = convolution.within.detach().numpy().reshape(-1, kernel * kernel)
-        self.taps = np.ascontiguousarray(within.T).reshape(kernel, kernel, targets, -1)
-        self.bias = None if convolution.bias is None else convolution.bias.detach().numpy()
+        within = array_of(convolution.within).reshape(-1, kernel * kernel)
+        self.taps = dense(within.T).reshape(kernel, kernel, targets, -1)
+        self.bias = None if convolution.bias is None else array_of(convolution.bias)
         self.stride = convolution.stride
         self.apart, stride, dilation = convolution.seen
         self.form = Form(kernel, stride, dilation)
@@ -58,7 +60,7 @@ class SeparableKernels:
     def forward(self, x: np.ndarray, y: np.ndarray) -> None:
         """Write the result to y."""
         between = self.between(x)
-        weight = np.ascontiguousarray(self.across.transpose(0, 2, 1))
+        weight = dense(self.across.transpose(0, 2, 1))
         self._multiply(between, weight, y)
         if self.bias is not None:
             y += self.bias
@@ -66,7 +68,8 @@ class SeparableKernels:
     def between(self, x: np.ndarray) -> np.ndarray:
         """What is between the convolutions."""
         height, width = (-(-length // self.stride) for length in x.shape[1:3])
-        y = np.empty((len(x), height, width, self.edges * self.channels), x.dtype)
+        shape = len(x), height, width, self.edges * self.channels
+        y = np.empty(shape, x.dtype, like=x)
         depthwise.convolve(self._seen(x), self.taps, self._by_target(y), self.form, self.threads)
         return y
 
@@ -97,7 +100,7 @@ class SeparableKernels:
     def _to_within(self, x: np.ndarray, slope: np.ndarray) -> Tensor:
         kernel, slopes = self.form.kernel, self._by_target(slope)
         taps = depthwise.weight_gradient(self._seen(x), slopes, self.form, self.threads)
-        columns = np.ascontiguousarray(taps.reshape(kernel * kernel, -1).T)
+        columns = dense(taps.reshape(kernel * kernel, -1).T)
         return torch.from_numpy(columns.reshape(-1, 1, kernel, kernel))
 
     def _to_across(self, x: np.ndarray, slope: np.ndarray) -> Tensor:
@@ -112,7 +115,7 @@ class SeparableKernels:
         products.multiplied(self._pixels(x), weight, self._pixels(y), self.threads)
 
     def _seen(self, x: np.ndarray) -> np.ndarray:
-        return np.ascontiguousarray(x[:, :: self.apart, :: self.apart])
+        return dense(x[:, :: self.apart, :: self.apart])
 
     def _by_target(self, y: np.ndarray) -> np.ndarray:
         return y.reshape(*y.shape[:3], self.targets, -1)

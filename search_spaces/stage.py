@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from search_spaces.halves import halved
 from search_spaces.map_norm import weighted
 from search_spaces.mixed_pools import POOLS, Pooling, mixed_pools
 from search_spaces.mixed_separable import Operation, mixed_separable
@@ -76,7 +77,7 @@ class Stage(nn.Module):
             (N, ceil(H / stride), ceil(W / stride), targets, C).
         """
         relu = functional.relu(x)
-        shares = probabilities.permute(2, 0, 1)
+        shares = probabilities.unbind(2)
         terms = self._pooled(x, shares)
         terms += self._reduced(relu, shares) + self._separable(relu, shares)
         height, width = (-(-length // self.stride) for length in x.shape[1:3])
@@ -129,7 +130,7 @@ class Stage(nn.Module):
     def _convolution(self, name: str, part: str | int) -> StackedConvolution:
         return cast(StackedConvolution, self._part(name, part))
 
-    def _pooled(self, x: Tensor, shares: Tensor) -> list[Tensor]:
+    def _pooled(self, x: Tensor, shares: Sequence[Tensor]) -> list[Tensor]:
         """Pools, normalised, and identities."""
         pools = [name for name in POOLS if name in self.columns]
         identity = self.stride == 1 and "skip_connect" in self.columns
@@ -140,12 +141,12 @@ class Stage(nn.Module):
         given = self._of(names, shares)
         return [mixed_pools(x, Pooling(pools, layers, self.stride, identity), given)]
 
-    def _reduced(self, relu: Tensor, shares: Tensor) -> list[Tensor]:
+    def _reduced(self, relu: Tensor, shares: Sequence[Tensor]) -> list[Tensor]:
         """Factorised reductions: each half of the channels from pixels of its own."""
         if self.stride == 1 or "skip_connect" not in self.columns:
             return []
         halves = []
-        for half, x in (("even", relu[:, ::2, ::2]), ("odd", odd(relu))):
+        for half, x in zip(("even", "odd"), halved(relu), strict=True):
             convolution = self._convolution("skip_connect", half)
             weight = convolution.weight.view(*self.shape, -1, self.channels)
             y = product(x.flatten(0, 2), weight.transpose(0, 1).flatten(1, 2))
@@ -155,7 +156,7 @@ class Stage(nn.Module):
         layer, share = self._part("skip_connect", "norm"), self._of(["skip_connect"], shares)
         return [weighted([layer], [y.unflatten(0, (len(x), -1))], share)]
 
-    def _separable(self, relu: Tensor, shares: Tensor) -> list[Tensor]:
+    def _separable(self, relu: Tensor, shares: Sequence[Tensor]) -> list[Tensor]:
         """Separable and dilated convolutions, normalised."""
         names = [name for name in self.columns if name.startswith(("sep", "dil"))]
         if not names:
@@ -163,8 +164,8 @@ class Stage(nn.Module):
         operations = [self._operation(name) for name in names]
         return [mixed_separable(relu, operations, self._of(names, shares))]
 
-    def _of(self, names: Sequence[str], shares: Tensor) -> Tensor:
-        """The shares of some operations, from those of all, (operations, targets, sources)."""
+    def _of(self, names: Sequence[str], shares: Sequence[Tensor]) -> Tensor:
+        """The shares of some operations, (operations, targets, sources), from those of all."""
         return torch.stack([shares[self.columns[name]] for name in names])
 
     def _operation(self, name: str) -> Operation:
@@ -186,13 +187,3 @@ def _norm(style: Style, channels: int, many: int) -> nn.Module:
     if isinstance(layer, nn.GroupNorm):
         return nn.GroupNorm(many * layer.num_groups, many * channels, affine=False)
     return style.norm(many * channels)
-
-
-def odd(x: Tensor) -> Tensor:
-    """Every second pixel of (N, H, W, ...) from (1, 1) on, as many as from (0, 0) on.
-
-    Beyond the border they are zero.
-    """
-    pixels = x[:, 1::2, 1::2]
-    below, right = (length % 2 for length in x.shape[1:3])
-    return functional.pad(pixels, (0, 0) * (x.dim() - 3) + (0, right, 0, below))

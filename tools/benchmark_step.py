@@ -40,17 +40,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from launches import Launches
 from live_memory import LiveMemory
 from machine_rates import Rates, Work, machine_rates, seconds
 from plain_cell import PlainSupernet
 from plain_step import PlainSearch, alphas, weights_of
-from recorded_step import Launches
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from nas.bilevel import Bilevel, Group, Player, UnrolledStep
 from nas.budget.memory import peak_bytes, present_bytes
-from nas.captured import WARM_UP, Captured, CudaGraphs
+from nas.captured import Captured, recorder_on
 from nas.data.batches import Batch
 from nas.devices import resolve_device
 from nas.errors import UsageError
@@ -66,6 +66,8 @@ SMALL = 64
 """Pixels of steps on a CPU that are not timed."""
 RATE, ARCHITECTURE_RATE, PRESSURE = 1e-4, 1e-4, 0.01
 SIDES = ("plain", "engine", "captured")
+CAPTURED_AFTER = 3
+"""Steps before one is captured; the second one behind these is compared, the others are replays."""
 ORDERS = ("first", "second")
 PLACES = ("px", "backbone", "batch", "order", "channels", "layout")
 FIGURES = (
@@ -158,7 +160,11 @@ def new_taker(cell: Cell, side: str, device: torch.device) -> Taker:
         search = PlainSearch(game, optimizers, RATE, second_order=second_order)
         return Taker(game, optimizers, lambda: search.step(train, validation))
     engine = new_engine(game, second_order, side == "captured")
-    updates = engine if side == "engine" else Captured(engine, CudaGraphs(device))
+    updates: Any = engine
+    if side == "captured":
+        recorder = recorder_on(device)
+        recorder.patience = min(recorder.patience, CAPTURED_AFTER)
+        updates = Captured(engine, recorder)
 
     def step() -> None:
         updates.update_architecture(engine.groups[0], train, validation)
@@ -238,13 +244,14 @@ def measure_times(
 def warm_up(cell: Cell, side: str, taker: Taker, device: torch.device) -> None:
     """Take the steps that are not timed.
 
-    On a CPU, where kernels and libraries are loaded whatever the size, they see small images.
+    On a CPU, where kernels and libraries are loaded whatever the size, they see small images, but
+    for updates that are captured: these are the real ones.
     """
-    if device.type == "cpu":
+    if device.type == "cpu" and side != "captured":
         new_taker(dataclasses.replace(cell, px=min(cell.px, SMALL)), side, device).step()
         taker.remember()
         return
-    for _ in range(WARM_UP + 2 if side == "captured" else 1):
+    for _ in range(CAPTURED_AFTER + 2 if side == "captured" else 1):
         taker.step()
 
 
@@ -255,7 +262,7 @@ def measure_step(cell: Cell, side: str, device: torch.device) -> dict[str, Any]:
     before = 0 if cuda else present_bytes(device)
     taker = new_taker(cell, side, device)
     taker.remember()
-    for _ in range(WARM_UP + 1 if side == "captured" else 0):
+    for _ in range(CAPTURED_AFTER + 2 if side == "captured" else 0):
         taker.step()
     begin = time.perf_counter()
     with (
@@ -269,7 +276,7 @@ def measure_step(cell: Cell, side: str, device: torch.device) -> dict[str, Any]:
     took = time.perf_counter() - begin
     memory = (peak_bytes(device) - before) / 2**20
     whole = work if cuda or side == "plain" else work_in_torch(taker)
-    graphs = 2 if side == "captured" else 0
+    graphs = 2 if side == "captured" and cuda else 0
     return {
         "seconds": took,
         "MB": memory,
@@ -471,8 +478,6 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
         arguments.px = [256, 512] if cuda else [64, 128, 256]
     if len(arguments.steps) not in (1, len(arguments.px)) or min(arguments.steps) < 1:
         parser.error("--steps takes one number from 1 on, or one for each of --px")
-    if "captured" in arguments.sides and not cuda:
-        parser.error("--sides captured needs a GPU")
     return arguments
 
 

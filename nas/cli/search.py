@@ -12,6 +12,7 @@ from nas.cli.common import (
     tell_health,
 )
 from nas.cli.common import main as run_command
+from nas.kernels import kernels_ahead
 from nas.ranks import together
 from nas.runs import RunFolder, new_run_path
 from nas.settings import SearchSettings
@@ -22,6 +23,7 @@ COMMAND = "nas-search"
 def search() -> None:
     """Search, and say what to do next."""
     settings = parse_run(SearchSettings, COMMAND)
+    kernels = kernels_ahead(settings)
     suggestion = new_run_path("search", settings.data.dataset, settings.backbone)
 
     from nas.search import check_settings, run_search
@@ -32,7 +34,7 @@ def search() -> None:
     refuse_unused(unused_in_search(settings))
     resume = settings.run.resume
     settings, folder = prepare_run_folder(settings, suggestion)
-    run_search(settings, folder, resume, given_settings())
+    run_search(settings, folder, resume, given_settings(), kernels=kernels)
     tell_health(folder)
     tell_results(folder)
     say_next(folder)

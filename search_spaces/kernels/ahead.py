@@ -13,12 +13,27 @@ from collections.abc import Callable
 from functools import partial
 
 from search_spaces.kernels import depthwise, norms, pools, products, shared
+from search_spaces.kernels.depthwise import Form
 
 
 def tasks() -> list[Callable[[], None]]:
-    """What compiles some kernels each; together, all."""
-    forms = [partial(depthwise.compile_for, form) for form in depthwise.FORMS]
-    return [*forms, *(each.compile_all for each in (norms, pools, products, shared))]
+    """What compiles some kernels each; together, all.
+
+    Two processes that take every second one have equally much to do.
+    """
+    form = {each: partial(depthwise.compile_for, each) for each in depthwise.FORMS}
+    return [
+        norms.compile_all,
+        pools.compile_all,
+        form[Form(5, 1, 1)],
+        shared.compile_all,
+        form[Form(5, 1, 2)],
+        form[Form(3, 1, 1)],
+        form[Form(5, 2, 1)],
+        form[Form(3, 1, 2)],
+        products.compile_all,
+        form[Form(3, 2, 1)],
+    ]
 
 
 def main() -> None:

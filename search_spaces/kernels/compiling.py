@@ -1,25 +1,24 @@
-"""How kernels are compiled, kept and run in threads.
+"""How kernels are compiled and run in threads.
 
-A kernel is compiled when it is first called, and kept on disk for the next process: in the folder
-that NUMBA_CACHE_DIR names, else in the user's cache, else in a temporary one. It is compiled anew
-when any file of this package has changed, for another processor, and by another version of the
-compiler. For that, a kernel that is made by a function may close over plain numbers alone.
+A kernel is compiled when it is first called, and kept on disk for the next process
+(`search_spaces.kernels.kept`). For that, a kernel that is made by a function may close over plain
+numbers alone.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
-import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numba
 from numba.core import config
+
+from search_spaces.kernels.kept import folder
+from search_spaces.kernels.tape import call
 
 
 def compiled(kernel: Callable[..., Any]) -> Any:
@@ -41,59 +40,25 @@ def named(*parts: object) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     return name
 
 
-@cache
-def folder() -> Path:
-    """Where compiled kernels are kept: a folder that can be written, of these sources alone."""
-    digest = hashlib.sha256()
-    for file in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(file.read_bytes())
-    name = f"discriminator-nas-kernels/{digest.hexdigest()[:16]}"
-    for place in _places():
-        try:
-            (place / name).mkdir(parents=True, exist_ok=True)
-        except OSError:
-            continue
-        if os.access(place / name, os.W_OK):
-            break
-    return place / name
+def in_threads(
+    kernel: Callable[..., object], given: tuple[Any, ...], tasks: int, threads: int
+) -> None:
+    """Call ``kernel(*given, begin, end)`` for shares of the tasks, which do not need each other."""
+    if min(threads, tasks) <= 1:
+        call(kernel, *given, 0, tasks)
+    else:
+        call(_share, kernel, given, tasks, threads)
 
 
-def root() -> Path:
-    """What NUMBA_CACHE_DIR has to name so that another process keeps its kernels here too."""
-    return folder().parents[1]
-
-
-def is_empty() -> bool:
-    """Whether nothing is kept there yet."""
-    return not any(folder().rglob("*.nbi"))
-
-
-def in_threads(kernel: Callable[[int, int], object], tasks: int, threads: int) -> None:
-    """Call ``kernel(begin, end)`` for shares of the tasks, which must not depend on each other."""
+def _share(kernel: Callable[..., object], given: tuple[Any, ...], tasks: int, threads: int) -> None:
     parts = min(threads, tasks)
-    if parts <= 1:
-        kernel(0, tasks)
-        return
     bounds = [tasks * part // parts for part in range(parts + 1)]
-    list(_pool(threads).map(kernel, bounds[:-1], bounds[1:]))
-
-
-@cache
-def _for_this_process() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(prefix="discriminator-nas-kernels-")
+    list(_pool(threads).map(partial(kernel, *given), bounds[:-1], bounds[1:]))
 
 
 @cache
 def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="kernels")
-
-
-def _places() -> Iterator[Path]:
-    for variable in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME"):
-        if os.environ.get(variable):
-            yield Path(os.environ[variable])
-    yield Path.home() / ".cache"
-    yield Path(_for_this_process().name)
 
 
 @contextmanager

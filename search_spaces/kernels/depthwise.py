@@ -13,6 +13,7 @@ import numpy as np
 
 from search_spaces.kernels.compiling import compiled, in_threads, named
 from search_spaces.kernels.lanes import WIDTH, fused, load, plus, store, zeros
+from search_spaces.kernels.tape import dense
 from search_spaces.kernels.taps import (
     PIXELS,
     loads,
@@ -54,7 +55,7 @@ def convolve(x: np.ndarray, weight: np.ndarray, y: np.ndarray, form: Form, threa
     flat = x.reshape(-1), weight.reshape(-1), y.reshape(-1)
     run = _convolution(*form)
     tasks = size.images * y.shape[1]
-    in_threads(lambda a, b: run(*flat, size, False, False, a, b), tasks, threads)
+    in_threads(run, (*flat, size, False, False), tasks, threads)
 
 
 def add_input_gradient(
@@ -64,13 +65,13 @@ def add_input_gradient(
     size = Size._make((*x.shape, weight.shape[2]))
     tasks = size.images * size.height
     if form.stride == 1:
-        turned = np.ascontiguousarray(weight[::-1, ::-1])
+        turned = dense(weight[::-1, ::-1])
         flat = slope.reshape(-1), turned.reshape(-1), x.reshape(-1)
         run = _convolution(*form)
-        in_threads(lambda a, b: run(*flat, size, True, True, a, b), tasks, threads)
+        in_threads(run, (*flat, size, True, True), tasks, threads)
     else:
         flat = slope.reshape(-1), weight.reshape(-1), x.reshape(-1)
-        in_threads(lambda a, b: _spread(*flat, size, form, a, b), tasks, threads)
+        in_threads(_spread, (*flat, size, form), tasks, threads)
 
 
 def weight_gradient(x: np.ndarray, slope: np.ndarray, form: Form, threads: int) -> np.ndarray:
@@ -78,10 +79,10 @@ def weight_gradient(x: np.ndarray, slope: np.ndarray, form: Form, threads: int) 
     size = Size._make((*x.shape, slope.shape[3]))
     chunks = max(1, min(CHUNKS, slope.shape[1] // 8))
     shape = (size.images * chunks, form.kernel, form.kernel, size.targets, size.channels)
-    parts = np.zeros(shape, x.dtype)
+    parts = np.zeros(shape, x.dtype, like=x)
     flat = x.reshape(-1), slope.reshape(-1), parts.reshape(-1)
     run = _weight_gradient(*form)
-    in_threads(lambda a, b: run(*flat, size, chunks, a, b), len(parts), threads)
+    in_threads(run, (*flat, size, chunks), len(parts), threads)
     total: np.ndarray = parts.sum(axis=0)
     return total
 

@@ -12,7 +12,9 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, models, register_model
 
-WIDTH = 16
+from search_spaces.kernels import LANES
+
+WIDTH = LANES
 """Numbers in `Lanes`."""
 
 CONTRACT = ("contract",)

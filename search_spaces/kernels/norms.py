@@ -22,6 +22,7 @@ from search_spaces.kernels.lanes import (
     unless_negative,
     zeros,
 )
+from search_spaces.kernels.tape import call
 
 CHUNK = 8192
 """Numbers that are swept over at once, as many as stay in the nearest cache."""
@@ -49,7 +50,7 @@ def moments(y: np.ndarray, threads: int) -> np.ndarray:
     """Sums of y and of y^2 over pixels, (2, N, R)."""
     parts, size = _parts(y)
     flat = y.reshape(-1), parts.reshape(-1)
-    in_threads(lambda a, b: _moments(*flat, size, a, b), parts.shape[0] * parts.shape[1], threads)
+    in_threads(_moments, (*flat, size), _tasks(size), threads)
     return _total(parts)
 
 
@@ -57,9 +58,8 @@ def statistics(
     sums: np.ndarray, pixels: int, together: Together, eps: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean and scale (N, R) from `moments`."""
-    sums = np.ascontiguousarray(sums)
     mean, scale = np.empty_like(sums)
-    _statistics(sums, mean, scale, pixels, together, eps)
+    call(_statistics, sums, mean, scale, pixels, together, eps)
     return mean, scale
 
 
@@ -80,7 +80,7 @@ def coefficients(
         together: what the norm layer averages over.
     """
     a, b, c = (np.empty_like(sums[0]) for _ in range(3))
-    _coefficients(np.ascontiguousarray(sums), *standard, weights, a, b, c, pixels, together)
+    call(_coefficients, sums, *standard, weights, a, b, c, pixels, together)
     return a, b, c
 
 
@@ -90,7 +90,7 @@ def standardised(
     """out = factor y + shift, or the ReLU of that."""
     size = _size(y)
     flat = y.reshape(-1), factor.reshape(-1), shift.reshape(-1), out.reshape(-1)
-    in_threads(lambda a, b: _standardise(*flat, size, relu, a, b), _tasks(size), threads)
+    in_threads(_standardise, (*flat, size, relu), _tasks(size), threads)
 
 
 def sums_of_slopes(
@@ -111,7 +111,7 @@ def sums_of_slopes(
     flat = [each.reshape(-1) for each in (slope, y, factor, shift, parts)]
     given = len(slope)
     run = _sum_slopes
-    in_threads(lambda a, b: run(*flat, size, given, edges, relu, a, b), _tasks(size), threads)
+    in_threads(run, (*flat, size, given, edges, relu), _tasks(size), threads)
     return _total(parts)
 
 
@@ -132,7 +132,7 @@ def combined(
     gates = rows[:2] if gate is None else gate
     flat = [each.reshape(-1) for each in (slope, y, *gates, *rows, out)]
     relu = gate is not None
-    in_threads(lambda a, b: _combine(*flat, size, edges, relu, a, b), _tasks(size), threads)
+    in_threads(_combine, (*flat, size, edges, relu), _tasks(size), threads)
 
 
 def add_weighted(
@@ -144,7 +144,7 @@ def add_weighted(
     """
     size, maps = _size(y[0]), len(y)
     flat = y.reshape(-1), factor.reshape(-1), total.reshape(-1)
-    in_threads(lambda a, b: _add_weighted(*flat, size, maps, edges, a, b), _tasks(size), threads)
+    in_threads(_add_weighted, (*flat, size, maps, edges), _tasks(size), threads)
 
 
 def _size(y: np.ndarray) -> tuple[int, int, int, int]:
@@ -160,12 +160,12 @@ def _tasks(size: tuple[int, int, int, int]) -> int:
 
 def _parts(y: np.ndarray) -> tuple[np.ndarray, tuple[int, int, int, int]]:
     size = _size(y)
-    return np.empty((y.shape[0], size[3] // y.shape[0], 2, y.shape[2]), y.dtype), size
+    return np.empty((2, y.shape[0], size[3] // y.shape[0], y.shape[2]), y.dtype, like=y), size
 
 
 def _total(parts: np.ndarray) -> np.ndarray:
-    total: np.ndarray = parts.sum(axis=1) if parts.shape[1] > 1 else parts[:, 0]
-    return total.swapaxes(0, 1)
+    total: np.ndarray = parts.sum(axis=2) if parts.shape[2] > 1 else parts[:, :, 0]
+    return total
 
 
 def compile_all() -> None:
@@ -181,7 +181,7 @@ def compile_all() -> None:
 
 @compiled
 def _moments(y, parts, size, begin, end):  # type: ignore[no-untyped-def]
-    pixels, numbers, chunk, _ = size
+    pixels, numbers, chunk, tasks = size
     chunks = -(-pixels // chunk)
     for task in range(begin, end):
         n, first = task // chunks, task % chunks * chunk
@@ -192,9 +192,9 @@ def _moments(y, parts, size, begin, end):  # type: ignore[no-untyped-def]
                 seen = load(y, (n * pixels + pixel) * numbers + place)
                 total = plus(total, seen)
                 square = fused(seen, seen, square)
-            at = 2 * task * numbers + place
+            at = task * numbers + place
             store(parts, at, total)
-            store(parts, at + numbers, square)
+            store(parts, at + tasks * numbers, square)
 
 
 @compiled
@@ -266,7 +266,7 @@ def _standardise(y, factor, shift, out, size, relu, begin, end):  # type: ignore
 
 @compiled
 def _sum_slopes(slope, y, factor, shift, parts, size, given, edges, relu, begin, end):  # type: ignore[no-untyped-def]
-    pixels, numbers, chunk, _ = size
+    pixels, numbers, chunk, tasks = size
     _, sources, channels = edges
     chunks = -(-pixels // chunk)
     for task in range(begin, end):
@@ -283,9 +283,9 @@ def _sum_slopes(slope, y, factor, shift, parts, size, given, edges, relu, begin,
                     g = unless_negative(standard, g)
                 total = plus(total, g)
                 along = fused(g, standard, along)
-            at = 2 * task * numbers + place
+            at = task * numbers + place
             store(parts, at, total)
-            store(parts, at + numbers, along)
+            store(parts, at + tasks * numbers, along)
 
 
 @compiled
@@ -317,9 +317,9 @@ def _add_weighted(y, factor, total, size, maps, edges, begin, end):  # type: ign
     samples = tasks // chunks
     for task in range(begin, end):
         n, first = task // chunks, task % chunks * chunk
-        for target in range(0, targets * channels, WIDTH):
-            place = target // channels * sources * channels + target % channels
-            for pixel in range(n * pixels + first, n * pixels + min(first + chunk, pixels)):
+        for pixel in range(n * pixels + first, n * pixels + min(first + chunk, pixels)):
+            for target in range(0, targets * channels, WIDTH):
+                place = target // channels * sources * channels + target % channels
                 at = pixel * targets * channels + target
                 held = load(total, at)
                 for each in range(maps):

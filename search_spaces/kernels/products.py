@@ -24,16 +24,16 @@ def multiplied(x: np.ndarray, weight: np.ndarray, y: np.ndarray, threads: int) -
     """y (pixels, maps, out) from x (pixels, maps, in) and weights (maps, in, out)."""
     size = (*x.shape, y.shape[2])
     flat = x.reshape(-1), weight.reshape(-1), y.reshape(-1)
-    in_threads(lambda a, b: _multiply(*flat, size, a, b), -(-len(x) // PIXELS), threads)
+    in_threads(_multiply, (*flat, size), -(-len(x) // PIXELS), threads)
 
 
 def weight_gradient(x: np.ndarray, slope: np.ndarray, threads: int) -> np.ndarray:
     """(pixels, maps, in) and (pixels, maps, out) to (maps, in, out)."""
     shares = max(1, min(SHARES, len(x) // (4 * PIXELS)))
-    parts = np.zeros((shares, x.shape[1], x.shape[2], slope.shape[2]), x.dtype)
+    parts = np.zeros((shares, x.shape[1], x.shape[2], slope.shape[2]), x.dtype, like=x)
     size = (*x.shape, slope.shape[2])
     flat = x.reshape(-1), slope.reshape(-1), parts.reshape(-1)
-    in_threads(lambda a, b: _correlate(*flat, size, shares, a, b), shares, threads)
+    in_threads(_correlate, (*flat, size, shares), shares, threads)
     total: np.ndarray = parts.sum(axis=0) if shares > 1 else parts[0]
     return total
 

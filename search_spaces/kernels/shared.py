@@ -20,7 +20,7 @@ def add_weighted(
     """total += sum over maps and sources of factor y."""
     size, tasks = _size(y)
     flat = y.reshape(-1), factor.reshape(-1), total.reshape(-1)
-    in_threads(lambda a, b: _add_weighted(*flat, size, edges, a, b), tasks, threads)
+    in_threads(_add_weighted, (*flat, size, edges), tasks, threads)
 
 
 def sums_of_slopes(
@@ -40,9 +40,9 @@ def sums_of_slopes(
         threads: to share the work.
     """
     size, tasks = _size(y)
-    parts = np.empty((tasks, len(y), edges.targets * y.shape[3]), y.dtype)
+    parts = np.empty((tasks, len(y), edges.targets * y.shape[3]), y.dtype, like=y)
     flat = [each.reshape(-1) for each in (slope, y, *standard, parts)]
-    in_threads(lambda a, b: _sum_slopes(*flat, size, edges, a, b), tasks, threads)
+    in_threads(_sum_slopes, (*flat, size, edges), tasks, threads)
     total: np.ndarray = parts.reshape(y.shape[1], -1, *parts.shape[1:]).sum(1).swapaxes(0, 1)
     return total
 
@@ -59,7 +59,7 @@ def combined(
     """out = b y + c + sum over targets of factor slope, with rows b and c, (maps, N, S)."""
     size, tasks = _size(y)
     flat = [each.reshape(-1) for each in (slope, y, factor, *rows, out)]
-    in_threads(lambda a, b: _combine(*flat, size, edges, a, b), tasks, threads)
+    in_threads(_combine, (*flat, size, edges), tasks, threads)
 
 
 Size = tuple[int, int, int, int, int]
@@ -88,9 +88,9 @@ def _add_weighted(y, factor, total, size, edges, begin, end):  # type: ignore[no
     chunks = -(-pixels // chunk)
     for task in range(begin, end):
         n, first = task // chunks, task % chunks * chunk
-        for target in range(0, targets * channels, WIDTH):
-            own = target // channels * numbers
-            for pixel in range(first, min(first + chunk, pixels)):
+        for pixel in range(first, min(first + chunk, pixels)):
+            for target in range(0, targets * channels, WIDTH):
+                own = target // channels * numbers
                 at = (n * pixels + pixel) * targets * channels + target
                 held = load(total, at)
                 for each in range(maps):

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
-import msgspec
 import pytest
+import torch
 
 from nas import kernels
 from nas.errors import UsageError
 from nas.kernels import kernels_ahead, take_kernels, wait_for
-from nas.settings import SearchSettings, SpaceSettings
+from nas.settings import CellSettings, RunSettings, SearchSettings, SpaceSettings
 from search_spaces import kernel_choice
-from search_spaces.kernel_choice import Compilation
-
-
-def ending_with(code: int) -> Compilation:
-    return Compilation([subprocess.Popen([sys.executable, "-c", f"exit({code})"])])
+from search_spaces.kernels.background import Compilation
 
 
 def test_kernels_that_cannot_be_compiled_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,27 +23,80 @@ def test_kernels_that_cannot_be_compiled_are_refused(monkeypatch: pytest.MonkeyP
         take_kernels("compiled")
 
 
-def test_a_first_start_tells_that_it_compiles(monkeypatch: pytest.MonkeyPatch) -> None:
-    said: list[str] = []
-    monkeypatch.setattr(kernels, "compile_ahead", lambda *_: ending_with(0))
-    compilation = kernels_ahead(SearchSettings(), said.append)
-    assert len(said) == 1
-    assert "compiled for this machine" in said[0]
-    wait_for(compilation, said.append)
-    assert len(said) == 1
+@pytest.fixture
+def begun(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Whenever compiling begins, on a machine without a GPU."""
+    found: list[bool] = []
+
+    def begin() -> Compilation:
+        found.append(True)
+        return Compilation([])
+
+    monkeypatch.setattr(kernels, "compile_in_background", begin)
+    monkeypatch.setattr(kernels, "find_spec", lambda name: object())
+    monkeypatch.setattr(kernels, "_loads", lambda library: False)
+    return found
 
 
-def test_searches_without_cells_and_further_ranks_compile_nothing(
-    monkeypatch: pytest.MonkeyPatch,
+def with_run(**options: Any) -> SearchSettings:
+    return SearchSettings(run=RunSettings(**options))
+
+
+@pytest.mark.parametrize("device", ["auto", "cpu"])
+def test_a_search_on_a_cpu_compiles_ahead(begun: list[bool], device: str) -> None:
+    kernels_ahead(with_run(device=device))
+    assert begun
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        SearchSettings(space=SpaceSettings(space="flexvgg")),
+        SearchSettings(cell=CellSettings(channels=12)),
+        with_run(kernels="torch"),
+        with_run(device="cuda"),
+        with_run(device="cuda:1"),
+    ],
+)
+def test_what_no_kernel_computes_compiles_nothing(
+    begun: list[bool], settings: SearchSettings
 ) -> None:
-    monkeypatch.setattr(kernels, "compile_ahead", lambda *_: pytest.fail("compiles"))
-    other = msgspec.structs.replace(SearchSettings(), space=SpaceSettings(space="flexvgg"))
-    assert not kernels_ahead(other, print).processes
+    assert not kernels_ahead(settings).processes
+    assert not begun
+
+
+def test_without_numba_and_on_further_ranks_nothing_is_compiled(
+    begun: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as without:
+        without.setattr(kernels, "find_spec", lambda name: None)
+        kernels_ahead(SearchSettings())
     monkeypatch.setattr(kernels, "number_here", lambda: 1)
-    assert not kernels_ahead(SearchSettings(), print).processes
+    kernels_ahead(SearchSettings())
+    assert not begun
 
 
-def test_a_compilation_that_fails_is_told() -> None:
+@pytest.mark.parametrize(("found", "compiles"), [("cpu", True), ("cuda", False)])
+def test_where_there_is_a_driver_torch_decides(
+    begun: list[bool], monkeypatch: pytest.MonkeyPatch, found: str, compiles: bool
+) -> None:
+    monkeypatch.setattr(kernels, "_loads", lambda library: library == "libcuda.so.1")
+    monkeypatch.setattr("nas.devices.resolve_device", lambda name: torch.device(found))
+    kernels_ahead(SearchSettings())
+    assert bool(begun) == compiles
+
+
+def test_libraries_that_are_there_load() -> None:
+    assert kernels._loads("libc.so.6")
+    assert not kernels._loads("libnowhere.so.1")
+
+
+def test_what_is_waited_for_is_told_and_so_is_failure() -> None:
     said: list[str] = []
-    wait_for(ending_with(1), said.append)
-    assert "first step compiles them" in said[0]
+    wait_for(Compilation([]), said.append)
+    assert not said
+    waiting = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(0.5); exit(1)"])
+    wait_for(Compilation([waiting]), said.append)
+    assert len(said) == 2
+    assert "compiled for this machine" in said[0]
+    assert "first step compiles them" in said[1]

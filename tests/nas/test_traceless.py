@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import SimpleNamespace
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
 
-from nas.traceless import frozen, moved, same_buffers, same_noise, without_trace
+from nas.traceless import (
+    Noise,
+    capturing,
+    frozen,
+    moved,
+    recorded,
+    same_buffers,
+    same_noise,
+    without_trace,
+)
 
 
 def test_moved_adds_the_displacement_and_gives_the_same_bits_back() -> None:
@@ -30,16 +41,149 @@ def test_moved_gives_back_after_an_error() -> None:
     assert float(weight.detach()) == 1.0
 
 
-def test_without_trace_restores_buffers_and_noise() -> None:
-    norm = nn.BatchNorm2d(3)
-    norm(torch.randn(4, 3, 5, 5))
-    before = {name: value.clone() for name, value in norm.state_dict().items()}
+class Overriding(nn.BatchNorm2d):
+    """Batch norm with a pass of its own, which might read its statistics."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input) + self.get_buffer("running_mean").sum()
+
+
+def layers() -> dict[str, nn.Module]:
+    """Whose passes change or read buffers."""
+    torch.manual_seed(3)
+    return {
+        "batch norm": nn.BatchNorm2d(3),
+        "batch norm of a kind of its own": Overriding(3),
+        "instance norm": nn.InstanceNorm2d(3, track_running_stats=True),
+        "spectral norm": spectral_norm(nn.Conv2d(3, 64, 5)),
+    }
+
+
+def buffers(layer: nn.Module) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in layer.named_buffers()}
+
+
+def are_same(buffers: dict[str, Tensor], layer: nn.Module) -> bool:
+    named = dict(layer.named_buffers())
+    assert buffers.keys() == named.keys()
+    return all(torch.equal(value, named[name]) for name, value in buffers.items())
+
+
+every_layer = pytest.mark.parametrize("name", layers())
+
+
+@every_layer
+def test_without_trace_keeps_buffers_and_noise(name: str) -> None:
+    """Also of layers within others."""
+    layer = layers()[name]
+    network = nn.Sequential(nn.Sequential(layer))
+    x = torch.randn(4, 3, 5, 5)
+    layer(x)
+    before = buffers(layer)
     state = torch.get_rng_state()
-    with without_trace([norm]):
-        norm(torch.randn(4, 3, 5, 5))
-        assert not torch.equal(norm.running_mean, before["running_mean"])
-    assert all(torch.equal(value, before[name]) for name, value in norm.state_dict().items())
+    with without_trace([network]):
+        network(torch.randn(4, 3, 5, 5))
+        assert are_same(before, layer) == (name == "batch norm")
+    assert are_same(before, layer)
     assert torch.equal(state, torch.get_rng_state())
+    network(x)
+    assert not are_same(before, layer)
+
+
+@every_layer
+def test_buffers_come_back_after_errors_and_from_nested_contexts(name: str) -> None:
+    layer = layers()[name]
+    x = torch.randn(4, 3, 5, 5)
+    layer(x)
+    before = buffers(layer)
+    with pytest.raises(ValueError, match="boom"), same_buffers([layer]):
+        layer(x + 1)
+        within = buffers(layer)
+        with same_buffers([layer, layer]):
+            layer(x * 2)
+        assert are_same(within, layer)
+        layer(x - 1)
+        assert are_same(before, layer) == (name == "batch norm")
+        raise ValueError("boom")
+    assert are_same(before, layer)
+    layer(x)
+    assert not are_same(before, layer)
+
+
+@pytest.mark.parametrize("kind", [nn.BatchNorm2d, Overriding])
+def test_batch_norm_that_learns_again_in_the_context_has_its_buffers_back(
+    kind: type[nn.BatchNorm2d],
+) -> None:
+    """In use, its passes read its statistics, and these are there."""
+    layer, x = kind(3), torch.randn(4, 3, 5, 5)
+    layer(x)
+    layer.eval()
+    before, expected = buffers(layer), layer(x)
+    with same_buffers([layer]):
+        assert torch.equal(layer(x), expected)
+        layer.train()
+        layer(x)
+        assert not are_same(before, layer)
+    assert are_same(before, layer)
+    assert layer.track_running_stats
+
+
+def test_statistics_can_be_read_where_they_are_not_tracked() -> None:
+    layer, x = nn.BatchNorm2d(3), torch.randn(4, 3, 5, 5)
+    layer(x)
+    expected = copy.deepcopy(layer).eval()(x)
+    with same_buffers([layer]):
+        assert torch.equal(layer.eval()(x), expected)
+
+
+def slopes(layer: nn.Module, x: Tensor) -> list[Tensor]:
+    """The output and its gradients."""
+    given = x.clone().requires_grad_()
+    output = layer(given)
+    loss = (output**3).sum()
+    return [output.detach(), *torch.autograd.grad(loss, [given, *layer.parameters()])]
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.BatchNorm1d(3),
+        nn.BatchNorm2d(3),
+        nn.BatchNorm3d(3),
+        nn.BatchNorm2d(3, momentum=None),
+        nn.BatchNorm2d(3, affine=False),
+        nn.BatchNorm2d(3, track_running_stats=False),
+    ],
+)
+def test_batch_norm_computes_the_same_bits(layer: nn.Module) -> None:
+    size = [5] * {"1d": 1, "2d": 2, "3d": 3}[type(layer).__name__[-2:]]
+    x = torch.randn(4, 3, *size)
+    tracks = layer.track_running_stats
+    with same_buffers([layer]):
+        found = slopes(layer, x)
+        assert not layer.track_running_stats
+    expected = slopes(layer, x)
+    assert layer.track_running_stats is tracks
+    for one, other in zip(found, expected, strict=True):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("error", [False, True])
+def test_batch_norm_tracks_behind_nested_contexts(error: bool) -> None:
+    layer, x = nn.BatchNorm2d(3), torch.randn(4, 3, 5, 5)
+    with suppress(ValueError), same_buffers([layer]):
+        with same_buffers([layer]):
+            layer(x)
+        assert not layer.track_running_stats
+        layer(x)
+        if error:
+            raise ValueError
+    assert int(layer.get_buffer("num_batches_tracked")) == 0
+    layer(x)
+    assert int(layer.get_buffer("num_batches_tracked")) == 1
+    plain = nn.BatchNorm2d(3)
+    plain(x)
+    assert torch.equal(layer.get_buffer("running_mean"), plain.get_buffer("running_mean"))
 
 
 class Elsewhere(nn.Module):
@@ -87,8 +231,8 @@ def test_same_buffers_gives_back_after_an_error() -> None:
     with pytest.raises(ValueError, match="boom"), same_buffers([norm]):
         norm(torch.randn(8, 2))
         raise ValueError("boom")
-    assert torch.equal(norm.running_mean, torch.zeros(2))
-    assert int(norm.num_batches_tracked) == 0
+    assert torch.equal(norm.get_buffer("running_mean"), torch.zeros(2))
+    assert int(norm.get_buffer("num_batches_tracked")) == 0
 
 
 def test_same_noise_draws_the_same_numbers_each_time() -> None:
@@ -98,6 +242,19 @@ def test_same_noise_draws_the_same_numbers_each_time() -> None:
             draws.append(torch.rand(3))
     assert torch.equal(draws[0], draws[1])
     assert torch.equal(draws[0], torch.rand(3))
+
+
+def test_what_is_recorded_is_captured_and_leaves_noise_alone() -> None:
+    assert not capturing()
+    with pytest.raises(ValueError, match="boom"), recorded():
+        assert capturing()
+        assert Noise.present([]) is None
+        with same_noise([]):
+            drawn = torch.rand(3)
+        assert not torch.equal(torch.rand(3), drawn)
+        raise ValueError("boom")
+    assert not capturing()
+    assert Noise.present([]) is not None
 
 
 def test_frozen_thaws_only_what_was_trainable() -> None:

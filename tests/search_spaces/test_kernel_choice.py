@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import torch
@@ -13,10 +12,8 @@ from torch import Tensor
 
 from search_spaces import kernel_choice
 from search_spaces.kernel_choice import (
-    Compilation,
     are_compiled,
     choose_kernels,
-    compile_ahead,
     path_in_use,
 )
 
@@ -78,51 +75,3 @@ def test_subclasses_of_tensors_are_left_to_torch() -> None:
         pass
 
     assert not are_compiled(MAPS.as_subclass(Other))
-
-
-@pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[tuple[int, int]]]:
-    """Which processes are asked for, with four processors and no compiled kernels."""
-    pytest.importorskip("numba", reason="kernels need numba")
-    from search_spaces.kernels import compiling
-
-    found: list[tuple[int, int]] = []
-
-    def process(place: int, count: int) -> subprocess.Popen[bytes]:
-        found.append((place, count))
-        return subprocess.Popen([sys.executable, "-c", "pass"])
-
-    monkeypatch.setattr(kernel_choice, "_compiling_process", process)
-    monkeypatch.setattr("os.cpu_count", lambda: 3)
-    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
-    compiling.folder.cache_clear()
-    yield found
-    compiling.folder.cache_clear()
-
-
-def test_a_first_start_compiles_in_processes_beside(asked: list[tuple[int, int]]) -> None:
-    compilation = compile_ahead()
-    assert asked == [(0, 3), (1, 3), (2, 3)]
-    assert compilation.wait()
-
-
-def test_later_starts_find_what_is_compiled(asked: list[tuple[int, int]], tmp_path: Path) -> None:
-    from search_spaces.kernels.compiling import folder
-
-    (folder() / "kernel.nbi").touch()
-    assert compile_ahead().wait()
-    assert not asked
-
-
-def test_what_no_kernel_computes_needs_none(asked: list[tuple[int, int]]) -> None:
-    assert compile_ahead("cuda").wait()
-    assert compile_ahead(channels=12).wait()
-    choose_kernels("torch")
-    assert compile_ahead().wait()
-    assert not asked
-
-
-def test_a_process_that_fails_is_told() -> None:
-    codes = ("0", "1")
-    processes = [subprocess.Popen([sys.executable, "-c", f"exit({code})"]) for code in codes]
-    assert not Compilation(processes).wait()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import math
 
 import pytest
@@ -9,11 +10,12 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from search_spaces.cell_genotype import OPERATIONS
+from search_spaces.description import Normalisation
 from search_spaces.operations import (
     FactorisedReduction,
+    ReluConvNorm,
     Style,
     build_operation,
-    relu_conv_norm,
 )
 
 NAMES = OPERATIONS[1:]
@@ -115,7 +117,7 @@ def test_convolutions_see_rectified_maps(name: str, build: str) -> None:
     torch.manual_seed(0)
     module = {
         "operation": build_operation(name, 3, 1, PLAIN),
-        "input": relu_conv_norm(3, 3, PLAIN),
+        "input": ReluConvNorm(3, 3, PLAIN),
         "reduction": FactorisedReduction(3, 3, PLAIN),
     }[build]
     x = torch.randn(1, 3, 8, 8)
@@ -165,3 +167,32 @@ def test_second_derivatives_exist(name: str, stride: int) -> None:
     operation = build_operation(name, 2, stride, SEARCH).double()
     x = torch.randn(2, 2, 5, 5, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradgradcheck(operation, x, nondet_tol=1e-9)
+
+
+@pytest.mark.parametrize("kind", [ReluConvNorm, FactorisedReduction])
+@pytest.mark.parametrize("normalisation", ["batch", "instance", "group", "spectral", "none"])
+@pytest.mark.parametrize("training", [True, False])
+def test_what_brings_inputs_is_the_same_by_kernels(
+    kind: type[nn.Module], normalisation: Normalisation, training: bool, path: str
+) -> None:
+    """Values, gradients and running statistics of layers without scale, at an odd size."""
+    torch.manual_seed(0)
+    bring = kind(32, 16, Style(normalisation, affine=False)).double().train(training)
+    with torch.no_grad():
+        for _ in range(2 if normalisation == "batch" else 0):
+            bring.train()(torch.randn(2, 32, 5, 6, dtype=torch.float64) + 1)
+    bring.train(training)
+    plain = copy.deepcopy(bring)
+    plain.affine = True  # type: ignore[assignment]
+    x = torch.randn(3, 32, 7, 6, dtype=torch.float64, requires_grad=True)
+    found, truth = bring(x), plain(x)
+    assert torch.allclose(found, truth, atol=1e-12)
+    slope = torch.randn_like(truth)
+    both = (
+        torch.autograd.grad(y, [x, *network.parameters()], slope)
+        for y, network in ((found, bring), (truth, plain))
+    )
+    for one, other in zip(*both, strict=True):
+        assert torch.allclose(one, other, atol=1e-11)
+    for one, other in zip(bring.buffers(), plain.buffers(), strict=True):
+        assert torch.allclose(one, other, atol=1e-12)

@@ -1,11 +1,10 @@
-"""Where compiled kernels are kept, and how tasks are shared."""
+"""Kernels are kept on disk, and tasks are shared."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,8 +12,8 @@ import pytest
 
 pytest.importorskip("numba", reason="kernels need numba")
 
-from search_spaces.kernels import compiling
-from search_spaces.kernels.compiling import compiled, folder, in_threads
+from search_spaces.kernels.compiling import compiled, in_threads
+from search_spaces.kernels.kept import folder
 
 
 @pytest.fixture(autouse=True)
@@ -37,37 +36,11 @@ def test_kernels_are_kept_where_the_environment_says(
     assert folder().is_relative_to(tmp_path)
 
 
-def test_a_place_that_cannot_be_written_is_passed_over(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    file = tmp_path / "file"
-    file.touch()
-    monkeypatch.setenv("NUMBA_CACHE_DIR", str(file))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert folder().is_relative_to(tmp_path)
-
-
-def test_without_any_place_a_temporary_one_serves(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME", "HOME"):
-        monkeypatch.setenv(name, "/dev/null")
-    assert folder().is_dir()
-    assert folder().is_relative_to(tempfile.gettempdir())
-
-
-def test_other_processes_find_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
-    before = folder()
-    monkeypatch.setenv("NUMBA_CACHE_DIR", str(compiling.root()))
-    folder.cache_clear()
-    assert folder() == before
-
-
 @pytest.mark.parametrize("tasks", [0, 1, 2, 7])
 @pytest.mark.parametrize("threads", [1, 3])
 def test_each_task_is_done_once(tasks: int, threads: int) -> None:
     done: list[int] = []
-    in_threads(lambda begin, end: done.extend(range(begin, end)), tasks, threads)
+    in_threads(lambda given, begin, end: given.extend(range(begin, end)), (done,), tasks, threads)
     assert sorted(done) == list(range(tasks))
 
 
@@ -76,7 +49,7 @@ def test_what_fails_in_a_thread_fails_here() -> None:
         raise RuntimeError(f"{begin} to {end}")
 
     with pytest.raises(RuntimeError, match="to"):
-        in_threads(fail, 4, 2)
+        in_threads(fail, (), 4, 2)
 
 
 def test_the_next_process_compiles_nothing(tmp_path: Path) -> None:

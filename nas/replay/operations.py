@@ -1,0 +1,119 @@
+"""Operations of torch as calls that write their results into given memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._ops import OpOverload
+
+aten = torch.ops.aten
+
+MAKE_MEMORY = {
+    aten.empty,
+    aten.empty_like,
+    aten.empty_strided,
+    aten.new_empty,
+    aten.new_empty_strided,
+}
+ZEROS = {aten.zeros, aten.zeros_like, aten.new_zeros}
+ONES = {aten.ones, aten.ones_like, aten.new_ones}
+COPIES = {aten.clone, aten._to_copy}
+
+READ_ON_THE_HOST = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}
+INDEXING = {aten.index, aten.index_put, aten.index_put_}
+MAKE_OTHER_TENSORS = {aten.resize_, aten.resize_as_, aten.set_}
+
+
+class CannotBeRecordedError(RuntimeError):
+    """The work does what cannot be replayed."""
+
+
+Call = tuple[Callable[..., object], tuple[Any, ...], dict[str, Any]]
+"""A function, its arguments, and those by name."""
+
+
+LIFTS = {aten.lift_fresh, aten.lift_fresh_copy}
+"""Operations on tensors that torch has not made: of numbers, or of arrays."""
+
+
+def refuse(operation: OpOverload, given: tuple[Any, ...]) -> None:
+    """Let nothing pass that a replay would not do again.
+
+    Raises:
+        CannotBeRecordedError: says what.
+    """
+    packet = operation.overloadpacket
+    if _chooses_by_mask(given) if packet in INDEXING else READ_ON_THE_HOST & set(operation.tags):
+        raise CannotBeRecordedError(f"{operation.name()} reads values on the host")
+    if torch.Tag.nondeterministic_seeded in operation.tags:
+        raise CannotBeRecordedError(f"{operation.name()} draws random numbers")
+    if packet in MAKE_OTHER_TENSORS:
+        raise CannotBeRecordedError(f"{operation.name()} gives a tensor other memory")
+
+
+def _chooses_by_mask(given: tuple[Any, ...]) -> bool:
+    return any(each is not None and each.dtype in (torch.bool, torch.uint8) for each in given[1])
+
+
+def only_views(operation: OpOverload) -> bool:
+    """Whether nothing is computed: a tensor, new or given, gets to see memory in another way."""
+    return operation.is_view or torch.Tag.inplace_view in operation.tags
+
+
+def writing(
+    operation: OpOverload, given: tuple[Any, ...], named: dict[str, Any], results: list[Any]
+) -> Call | None:
+    """The call that does the same operation in the memory of its results; None if nothing is done.
+
+    Args:
+        operation: that makes new tensors, and no view.
+        given, named: its arguments.
+        results: what it has returned; None for what is no new tensor.
+    """
+    packet = operation.overloadpacket
+    if packet in MAKE_MEMORY:
+        return None
+    if packet in ZEROS | ONES:
+        return _op(aten.fill_.Scalar), (results[0], 1 if packet in ONES else 0), {}
+    if packet in COPIES:
+        return _op(aten.copy_.default), (results[0], given[0]), {}
+    plain = None not in results and not operation._schema.is_mutable
+    variant = _variant(operation) if plain else None
+    if variant is None:
+        return _copied, (_op(operation), given, named, results), {}
+    out, names, listed = variant
+    into = {names[0]: results} if listed else dict(zip(names, results, strict=True))
+    return _op(out), given, {**named, **into}
+
+
+def _copied(function: Any, given: Any, named: Any, results: list[Any]) -> None:
+    found = function(*given, **named)
+    for result, one in zip(
+        results, found if type(found) in (tuple, list) else [found], strict=True
+    ):
+        if isinstance(result, Tensor):
+            result.copy_(one)
+
+
+def _op(operation: OpOverload) -> Any:
+    """The operation without what Python adds to it."""
+    return operation._op
+
+
+@cache
+def _variant(operation: OpOverload) -> tuple[OpOverload, tuple[str, ...], bool] | None:
+    """The overload that writes into given tensors, their names, and whether it takes a list."""
+    wanted = [(each.name, str(each.type)) for each in operation._schema.arguments]
+    packet = operation.overloadpacket
+    for name in packet.overloads():
+        overload = getattr(packet, name)
+        outs = [each for each in overload._schema.arguments if each.is_out]
+        others = [each for each in overload._schema.arguments if not each.is_out]
+        if outs and [(each.name, str(each.type)) for each in others] == wanted:
+            listed = str(outs[0].type).startswith("List")
+            return overload, tuple(each.name for each in outs), listed
+    return None
