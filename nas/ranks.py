@@ -77,7 +77,10 @@ def together(action: Callable[[], None]) -> Callable[[], None]:
             action()
         except Exception as error:
             _leave_in_peace()
-            if not _is_first_to_tell(store):
+            is_first_to_tell = _is_first_to_tell(store)
+            if not _has_nccl():  # which would wait for ranks that are gone
+                _disconnect()
+            if not is_first_to_tell:
                 sys.exit(error.exit_code if isinstance(error, UserError) else 1)
             sys.stderr = stderr
             raise
@@ -87,16 +90,14 @@ def together(action: Callable[[], None]) -> Callable[[], None]:
 
 
 def _connect() -> Store:
-    import torch
     from torch import distributed
     from torch.distributed.distributed_c10d import PrefixStore
     from torch.distributed.rendezvous import rendezvous
 
-    both = torch.cuda.is_available() and distributed.is_nccl_available()
     with _others_answer():
         store, rank, size = next(rendezvous("env://", timeout=TIMEOUT))
         distributed.init_process_group(
-            "cpu:gloo,cuda:nccl" if both else "gloo",
+            "cpu:gloo,cuda:nccl" if _has_nccl() else "gloo",
             timeout=TIMEOUT,
             store=PrefixStore("ranks", store),
             rank=rank,
@@ -106,7 +107,15 @@ def _connect() -> Store:
     return told
 
 
+def _has_nccl() -> bool:
+    import torch
+    from torch import distributed
+
+    return torch.cuda.is_available() and distributed.is_nccl_available()
+
+
 def _disconnect() -> None:
+    """Also ends gloo's threads, around which a process that exits may abort."""
     from torch import distributed
 
     distributed.destroy_process_group()
