@@ -58,6 +58,7 @@ from nas.games.adversarial import Pressure
 from nas.games.truth_prediction import TruthAgainstPrediction
 from nas.networks import build_segmenter
 from nas.products import finite_difference
+from nas.replay.recordings import Recordings
 from search_spaces.cell import CellSupernet
 from search_spaces.kernel_choice import choose_kernels
 
@@ -66,7 +67,7 @@ SMALL = 64
 """Pixels of steps on a CPU that are not timed."""
 RATE, ARCHITECTURE_RATE, PRESSURE = 1e-4, 1e-4, 0.01
 SIDES = ("plain", "engine", "captured")
-CAPTURED_AFTER = 3
+CAPTURED_AFTER = 1
 """Steps before one is captured; the second one behind these is compared, the others are replays."""
 ORDERS = ("first", "second")
 PLACES = ("px", "backbone", "batch", "order", "channels", "layout")
@@ -119,11 +120,13 @@ class Taker:
         game: its networks.
         optimizers: of all that is trained.
         step: takes a step.
+        held: bytes that replays of it lie in on a CPU.
     """
 
     game: TruthAgainstPrediction
     optimizers: Sequence[Optimizer]
     step: Step
+    held: Callable[[], int] = int
 
     def bytes(self) -> int:
         """Of its networks and of what its optimisers remember."""
@@ -161,16 +164,19 @@ def new_taker(cell: Cell, side: str, device: torch.device) -> Taker:
         return Taker(game, optimizers, lambda: search.step(train, validation))
     engine = new_engine(game, second_order, side == "captured")
     updates: Any = engine
+    held: Callable[[], int] = int
     if side == "captured":
         recorder = recorder_on(device)
         recorder.patience = min(recorder.patience, CAPTURED_AFTER)
         updates = Captured(engine, recorder)
+        if isinstance(recorder, Recordings):
+            held = recorder.bytes
 
     def step() -> None:
         updates.update_architecture(engine.groups[0], train, validation)
         updates.update_weights(train)
 
-    return Taker(game, list(engine.optimizers().values()), step)
+    return Taker(game, list(engine.optimizers().values()), step, held)
 
 
 def new_engine(game: TruthAgainstPrediction, second_order: bool, captured: bool) -> Bilevel[Batch]:
@@ -275,12 +281,12 @@ def measure_step(cell: Cell, side: str, device: torch.device) -> dict[str, Any]:
         taker.step()
     took = time.perf_counter() - begin
     memory = (peak_bytes(device) - before) / 2**20
-    whole = work if cuda or side == "plain" else work_in_torch(taker)
+    whole = work if cuda or side == "plain" else work_in_torch(cell)
     graphs = 2 if side == "captured" and cuda else 0
     return {
         "seconds": took,
         "MB": memory,
-        "tensor MB": (live.peak + taker.bytes()) / 2**20,
+        "tensor MB": (live.peak + taker.bytes() + taker.held()) / 2**20,
         "S": "/".join(map(str, segmenter)),
         "D": "/".join(map(str, discriminator)),
         "operations": work.operations.total() + graphs,
@@ -290,9 +296,11 @@ def measure_step(cell: Cell, side: str, device: torch.device) -> dict[str, Any]:
     }
 
 
-def work_in_torch(taker: Taker) -> Work:
-    """Of one more step without kernels, whose work is not dispatched and cannot be counted."""
+def work_in_torch(cell: Cell) -> Work:
+    """Of the engine's step without kernels, whose work is not dispatched and cannot be counted."""
     choose_kernels("torch")
+    taker = new_taker(cell, "engine", torch.device("cpu"))
+    taker.remember()
     with Work() as work:
         taker.step()
     return work

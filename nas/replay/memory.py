@@ -171,6 +171,10 @@ class Arena:
             self._memory = _pages(size)
         return np.frombuffer(self._memory, np.uint8)
 
+    def __len__(self) -> int:
+        """How many bytes there are."""
+        return len(self._memory)
+
     def rest(self) -> None:
         """Give the pages back until they are written again; what is in them is lost."""
         if hasattr(mmap, "MADV_DONTNEED"):

@@ -48,6 +48,10 @@ class Recordings:
         """Go on with other memory; the old one goes with the replays that hold it."""
         self._arena = Arena()
 
+    def bytes(self) -> int:
+        """Size of the memory that replays share."""
+        return len(self._arena)
+
     def warm_up(self, work: Callable[[], Result]) -> Result:
         """Do the work."""
         return work()

@@ -67,6 +67,16 @@ def test_a_table_in_words_keeps_its_commands(tmp_path: Path) -> None:
     assert "other columns" in refused.value.stderr
 
 
+def test_captured_steps_are_replays(tmp_path: Path) -> None:
+    out = tmp_path / "grid.csv"
+    run("--sides", "engine", "captured", "--orders", "second", "--out", str(out), "--steps", "1")
+    (row,) = csv.DictReader(out.open())
+    assert row["captured S"] == row["captured D"] == "0/0"
+    assert 1000 < int(row["captured operations"]) < int(row["engine operations"]) / 2
+    assert row["captured product share"] != "0%"
+    assert 0.5 < float(row["captured tensor MB"]) / float(row["engine tensor MB"]) < 2
+
+
 def test_cells_beyond_a_limit_are_listed_with_the_reason() -> None:
     assert "not run, plain: not done in 1 s" in run("--orders", "first", "--cell-seconds", "1")
     too_little = run("--orders", "first", "--memory-gb", "0.5")
