@@ -23,6 +23,9 @@ ZEROS = {aten.zeros, aten.zeros_like, aten.new_zeros}
 ONES = {aten.ones, aten.ones_like, aten.new_ones}
 COPIES = {aten.clone, aten._to_copy}
 
+LIFTS = {aten.lift_fresh, aten.lift_fresh_copy}
+"""Operations on tensors that torch has not made: of numbers, or of arrays."""
+
 READ_ON_THE_HOST = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}
 INDEXING = {aten.index, aten.index_put, aten.index_put_}
 MAKE_OTHER_TENSORS = {aten.resize_, aten.resize_as_, aten.set_}
@@ -34,10 +37,6 @@ class CannotBeRecordedError(RuntimeError):
 
 Call = tuple[Callable[..., object], tuple[Any, ...], dict[str, Any]]
 """A function, its arguments, and those by name."""
-
-
-LIFTS = {aten.lift_fresh, aten.lift_fresh_copy}
-"""Operations on tensors that torch has not made: of numbers, or of arrays."""
 
 
 def refuse(operation: OpOverload, given: tuple[Any, ...]) -> None:

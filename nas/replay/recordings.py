@@ -30,6 +30,8 @@ from search_spaces.kernels import tape
 
 Result = TypeVar("Result")
 
+NO_OPTIONS: dict[str, Any] = {}
+
 
 class Recordings:
     """Records work on a CPU; a `nas.captured.Recorder`.
@@ -61,7 +63,9 @@ class Recordings:
 
         Raises:
             CannotBeRecordedError: it draws random numbers, reads values on the host or takes some
-                from it.
+                from it. What bypasses torch and the tape (``Tensor.numpy``, numpy's own random
+                numbers) is not seen: compare a replay with the work (`nas.replay.trial`).
+            MemoryError: there is none for the arena.
         """
         self._arena.rest()
         recording = _Recording()
@@ -137,8 +141,8 @@ class _Recording(TorchDispatchMode):
         self, function: Callable[..., object], arguments: tuple[Any, ...], named: Mapping[str, Any]
     ) -> None:
         """Remember a call that has been made."""
-        given, options = self._placed(arguments), self._placed(dict(named))
-        self._calls.append((function, given, options))
+        options = self._placed(dict(named)) if named else NO_OPTIONS
+        self._calls.append((function, self._placed(arguments), options))
         self._blocks.time += 1
 
     def made(self, array: np.ndarray) -> None:
@@ -149,10 +153,12 @@ class _Recording(TorchDispatchMode):
         """All calls, on memory of the arena."""
         gc.collect()
         memory = _Memory(arena.bytes(arrange(self._blocks.all)))
-        return [
-            (function, memory.found(given), memory.found(named))
-            for function, given, named in self._calls
-        ]
+        self._blocks.all.clear()
+        self._places.clear()
+        calls = self._calls
+        for number, (function, given, named) in enumerate(calls):
+            calls[number] = function, memory.found(given), memory.found(named)
+        return calls
 
     def _new(self, found: Any, given: tuple[Any, ...]) -> list[Tensor | None]:
         """Tensors that an operation has made; None for what it was given, and for other values."""
