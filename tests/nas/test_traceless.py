@@ -22,6 +22,7 @@ from nas.traceless import (
     same_noise,
     without_trace,
 )
+from search_spaces.cell import CellSupernet
 
 
 def test_moved_adds_the_displacement_and_gives_the_same_bits_back() -> None:
@@ -263,3 +264,21 @@ def test_frozen_thaws_only_what_was_trainable() -> None:
         assert not trainable.requires_grad
     assert trainable.requires_grad
     assert not fixed.requires_grad
+
+
+@pytest.mark.parametrize("channels", [4, 16])
+@pytest.mark.parametrize("relaxation", [{}, {"single_path": True}, {"partial_channels": 2}])
+def test_relaxed_cells_keep_no_statistics_inside_and_keep_them_behind(
+    channels: int, relaxation: dict[str, int]
+) -> None:
+    """By torch, and with 16 channels by kernels; also where cells are computed again."""
+    torch.manual_seed(0)
+    network = CellSupernet(2, channels=channels, layout="NR", nodes=2, **relaxation)  # type: ignore[arg-type]
+    images = torch.rand(2, 2, 16, 16)
+    before = {name: value.clone() for name, value in network.named_buffers()}
+    for network.recompute in (False, True):
+        with same_buffers([network]):
+            network(images).sum().backward()
+        assert all(torch.equal(value, before[name]) for name, value in network.named_buffers())
+    network(images)
+    assert any(not torch.equal(value, before[name]) for name, value in network.named_buffers())
