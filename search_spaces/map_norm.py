@@ -15,7 +15,8 @@ Maps are (N, pixels, ..., C) and dense; layers have as many channels as stand be
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from types import ModuleType
 from typing import Any, Protocol, cast, runtime_checkable
 
@@ -71,11 +72,6 @@ class Statistics:
     scale: Tensor
     average: Average | None = None
     eps: float = 0.0
-
-    def of_one(self, place: int) -> Statistics:
-        """Those of one map alone."""
-        one = slice(place, place + 1)
-        return replace(self, mean=self.mean[one], scale=self.scale[one])
 
     def of(self, maps: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Mean and scale, as functions of the maps if their gradients are to be differentiated."""
@@ -208,12 +204,43 @@ def statistics(layers: Sequence[nn.Module], maps: Sequence[Tensor] | Tensor) -> 
 
     Batch norm in training takes the maps into its running statistics, and else goes by them.
 
+    Args:
+        layers: one for each map.
+        maps: all of one shape.
+
     Raises:
         ValueError: there is one value per channel, which batch and instance norm make zero.
     """
-    layer, shape = layers[0], maps[0].shape[2:]
+    apart = maps.detach() if isinstance(maps, Tensor) else [y.detach() for y in maps]
+    samples, pixels, *shape = maps[0].shape
+    row = maps[0].new_empty(samples, *shape)
+    return _statistics(layers, row, pixels, partial(_moments, apart))
+
+
+def statistics_of_sums(layers: Sequence[nn.Module], sums: Tensor, pixels: int) -> Statistics:
+    """`statistics` of maps of which sums are known.
+
+    Args:
+        layers: one for each map.
+        sums: of the maps and of their squares over pixels, (2, maps, N, ..., C).
+        pixels: of a map.
+
+    Raises:
+        ValueError: as there.
+    """
+    return _statistics(layers, sums[0, 0], pixels, partial(_moments_of_sums, sums, pixels))
+
+
+def _statistics(
+    layers: Sequence[nn.Module],
+    row: Tensor,
+    pixels: int,
+    moments: Callable[[Average, float], tuple[Tensor, Tensor]],
+) -> Statistics:
+    """From mean and scale, given an average and eps, of maps with numbers (N, ..., C) a pixel."""
+    layer, samples, shape = layers[0], len(row), row.shape[1:]
     if isinstance(layer, nn.Identity):
-        ones = maps[0].new_ones(()).expand(len(maps), 1, *shape)
+        ones = row.new_ones(()).expand(len(layers), 1, *shape)
         return Statistics(torch.zeros_like(ones), ones)
     if isinstance(layer, _BatchNorm) and not layer.training:
         means, variances = (
@@ -222,14 +249,11 @@ def statistics(layers: Sequence[nn.Module], maps: Sequence[Tensor] | Tensor) -> 
         )
         return Statistics(means, torch.rsqrt(variances + layer.eps))
     assert isinstance(layer, nn.GroupNorm | _BatchNorm | nn.InstanceNorm2d)
-    samples, pixels = maps[0].shape[:2]
     count, average = _taken_together(layer, samples, pixels)
     if not isinstance(count, Tensor) and count == 1:
-        raise ValueError(
-            f"Expected more than 1 value per channel, got input size {[*maps[0].shape]}"
-        )
-    apart = maps.detach() if isinstance(maps, Tensor) else [y.detach() for y in maps]
-    mean, scale = _moments(apart, average, layer.eps)
+        size = [samples, pixels, *shape]
+        raise ValueError(f"Expected more than 1 value per channel, got input size {size}")
+    mean, scale = moments(average, layer.eps)
     if isinstance(layer, _BatchNorm) and layer.track_running_stats:
         _track(layers, mean[:, :1], scale[:, :1], layer.eps, count)
     return Statistics(mean, scale, average, layer.eps)
@@ -255,11 +279,23 @@ def _moments(
     given = [maps] if isinstance(maps, Tensor) else maps
     apart = not any(y.requires_grad for y in given)
     if apart and isinstance(average, Within) and are_compiled(*given):
-        found: tuple[Tensor, Tensor] = _kernels().statistics(maps, average, eps)
-        return found
+        return _moments_of_sums(_kernels().sums(maps), maps[0].shape[1], average, eps)
     each = list(maps)
-    sums = torch.cat([_averages(each), _averages_of_products(each, each)])
-    mean, square = average(sums).chunk(2)
+    averages = torch.cat([_averages(each), _averages_of_products(each, each)])
+    return _moments_of(averages, average, eps)
+
+
+def _moments_of_sums(
+    sums: Tensor, pixels: int, average: Average, eps: float
+) -> tuple[Tensor, Tensor]:
+    if isinstance(average, Within) and are_compiled(sums):
+        found: tuple[Tensor, Tensor] = _kernels().statistics(sums, pixels, average, eps)
+        return found
+    return _moments_of(sums.flatten(0, 1) / pixels, average, eps)
+
+
+def _moments_of(averages: Tensor, average: Average, eps: float) -> tuple[Tensor, Tensor]:
+    mean, square = average(averages).chunk(2)
     return mean, torch.rsqrt((square - mean * mean).clamp_min(0) + eps)
 
 

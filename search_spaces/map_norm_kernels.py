@@ -18,17 +18,24 @@ from search_spaces.kernels.norms import Edges, Together
 from search_spaces.kernels.tape import dense
 from search_spaces.map_norm import Average, Statistics, Within
 
+Rows = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""a, b and c, (N, R): a slope + b y + c is the gradient of y, behind which a norm layer stands."""
 
-def statistics(
-    maps: Sequence[Tensor] | Tensor, average: Within, eps: float
-) -> tuple[Tensor, Tensor]:
-    """Mean and scale, (maps, N, ..., C)."""
+
+def sums(maps: Sequence[Tensor] | Tensor) -> Tensor:
+    """Sums of maps and of their squares over pixels, (2, maps, N, ..., C)."""
     y = _together(maps)
-    sums = norms.moments(_samples(y), torch.get_num_threads())
-    together = Together(average.channels, y.shape[1] if average.joined else 1)
-    found = norms.statistics(sums, y.shape[2], together, eps)
-    shape = (*y.shape[:2], *maps[0].shape[2:])
-    mean, scale = (torch.from_numpy(rows.reshape(shape)) for rows in found)
+    found = norms.moments(_samples(y), torch.get_num_threads())
+    return torch.from_numpy(found.reshape(2, *y.shape[:2], *maps[0].shape[2:]))
+
+
+def statistics(sums: Tensor, pixels: int, average: Within, eps: float) -> tuple[Tensor, Tensor]:
+    """Mean and scale, (maps, N, ..., C), from `sums`."""
+    _, maps, samples, *shape = sums.shape
+    together = Together(average.channels, samples if average.joined else 1)
+    rows = array_of(sums).reshape(2, maps * samples, -1)
+    found = norms.statistics(rows, pixels, together, eps)
+    mean, scale = (torch.from_numpy(each.reshape(maps, samples, *shape)) for each in found)
     return mean, scale
 
 
@@ -37,7 +44,7 @@ def standardised(maps: Sequence[Tensor] | Tensor, given: Statistics, relu: bool)
     y = _together(maps)
     out = torch.empty(len(maps), *maps[0].shape, dtype=given.mean.dtype)
     flat = _samples(array_of(out).reshape(y.shape))
-    rows = standard_rows(given, y)
+    rows = standard_rows(given, *y.shape[:2])
     norms.standardised(_samples(y), *rows, flat, relu, torch.get_num_threads())
     return out
 
@@ -45,7 +52,7 @@ def standardised(maps: Sequence[Tensor] | Tensor, given: Statistics, relu: bool)
 def weighted(maps: Sequence[Tensor] | Tensor, given: Statistics, weights: Tensor) -> Tensor:
     """Sum over maps and sources of weights (maps, targets, sources) times standardised maps."""
     y, edges = _together(maps), Edges(*maps[0].shape[2:])
-    factor, shift = (rows.reshape(*y.shape[:2], -1) for rows in standard_rows(given, y))
+    factor, shift = (rows.reshape(*y.shape[:2], -1) for rows in standard_rows(given, *y.shape[:2]))
     each = per_channel(weights, edges)[:, np.newaxis]
     constant = (each * shift).sum(0).reshape(-1, 1, *edges).sum(3)
     shape = (*y.shape[1:3], edges.targets, edges.channels)
@@ -73,10 +80,10 @@ class Slopes:
         given: Statistics,
         relu: bool,
     ) -> None:
-        self.shape, self.relu, self.average = maps[0].shape, relu, given.average
+        self.shape, self.relu, self.given = maps[0].shape, relu, given
         self.slopes, self.y = _together(slopes), _together(maps)
         self.edges = _edges(slopes[0], maps[0])
-        self.standard = standard_rows(given, self.y)
+        self.standard = standard_rows(given, *self.y.shape[:2])
         pair, threads = (_samples(self.slopes), _samples(self.y)), torch.get_num_threads()
         self.sums = norms.sums_of_slopes(*pair, *self.standard, self.edges, relu, threads)
 
@@ -92,20 +99,46 @@ class Slopes:
         Args:
             weights: (maps, targets, sources) of the standardised maps, by default 1.
         """
-        maps, samples = self.y.shape[:2]
-        ones = np.ones((maps, self.sums.shape[2]), self.sums.dtype, like=self.sums)
-        each = ones if weights is None else per_channel(weights, self.edges)
-        size = self.y.shape[1:3]
-        found = coefficients(self.sums, self.standard, each, self.average, size, self.shape[2:])
-        rows = [part.reshape(maps, samples, -1) for part in (*self.standard, *found)]
-        dtype = torch.from_numpy(self.y).dtype
-        for place, y in enumerate(self.y):
-            factor, shift, a, b, c = (part[place] for part in rows)
+        maps, samples = size = self.y.shape[:2]
+        each = None if weights is None else per_channel(weights, self.edges)
+        pixels = self.y.shape[2]
+        found = rows_before(self.sums, self.given, each, (*size, pixels), self.shape[2:])
+        gates = (part.reshape(maps, samples, -1) for part in self.standard)
+        dtype, threads = torch.from_numpy(self.y).dtype, torch.get_num_threads()
+        parts = zip(self.y, found, *gates, strict=True)
+        for place, (y, rows, factor, shift) in enumerate(parts):
             gate = (factor, shift) if self.relu else None
             slope, out = self.slopes[place % len(self.slopes)], torch.empty(self.shape, dtype=dtype)
-            flat, threads = array_of(out).reshape(y.shape), torch.get_num_threads()
-            norms.combined(slope, y, gate, (a, b, c), flat, self.edges, threads)
+            norms.combined(
+                slope, y, gate, rows, array_of(out).reshape(y.shape), self.edges, threads
+            )
             yield out
+
+
+def rows_before(
+    sums: np.ndarray,
+    given: Statistics,
+    weights: np.ndarray | None,
+    size: tuple[int, int, int],
+    shape: torch.Size,
+) -> list[Rows]:
+    """What the gradient of each map is computed by.
+
+    Args:
+        sums: over pixels, of slopes and of slopes times standardised maps, of (2, maps, N, R).
+        given: what the maps are standardised by.
+        weights: of the standardised maps, (maps, R), by default 1.
+        size: maps, N and pixels.
+        shape: what the R numbers are, (..., C).
+    """
+    maps, samples, pixels = size
+    flat = sums.reshape(2, maps * samples, -1)
+    if weights is None:
+        weights = np.ones((maps, flat.shape[2]), flat.dtype, like=flat)
+    standard = standard_rows(given, maps, samples)
+    found = coefficients(flat, standard, weights, given.average, (samples, pixels), shape)
+    a, b, c = (part.reshape(maps, samples, -1) for part in found)
+    return list(zip(a, b, c, strict=True))
 
 
 def coefficients(
@@ -137,10 +170,10 @@ def coefficients(
     return norms.coefficients(sums, standard, weights, pixels, together)
 
 
-def standard_rows(given: Statistics, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Factor and shift of maps (maps, N, pixels, R): factor y + shift is standardised."""
+def standard_rows(given: Statistics, maps: int, samples: int) -> tuple[np.ndarray, np.ndarray]:
+    """Factor and shift, (maps * N, R): factor y + shift is standardised."""
     scale, mean = (
-        array_of(each.expand(*y.shape[:2], *each.shape[2:])).reshape(-1, y.shape[3])
+        array_of(each.expand(maps, samples, *each.shape[2:])).reshape(maps * samples, -1)
         for each in (given.scale, given.mean)
     )
     return scale, -mean * scale

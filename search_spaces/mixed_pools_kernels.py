@@ -42,7 +42,7 @@ class Kept(NamedTuple):
         y = self.y
         factor, shift = np.ones_like(y[:, :, 0]), np.zeros_like(y[:, :, 0])
         if self.given is not None:
-            rows = standard_rows(self.given, y[:pooled])
+            rows = standard_rows(self.given, *y[:pooled].shape[:2])
             factor[:pooled], shift[:pooled] = (each.reshape(-1, *y.shape[1::2]) for each in rows)
         return factor, shift
 

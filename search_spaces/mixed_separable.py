@@ -1,6 +1,6 @@
 """Separable and dilated convolutions on the edges of a stage, normalised, weighted and summed.
 
-An operation is a separable convolution and a norm layer, or two of these with a ReLU between. On a
+An operation is a ReLU, a separable convolution and a norm layer, or two of each of these. On a
 CPU the whole sum is one function, of which kernels compute values and gradients. It keeps what
 stands before the norm layers, and computes again what is behind them.
 """
@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from search_spaces.autocast import raised
 from search_spaces.kernel_choice import are_compiled
@@ -37,7 +38,7 @@ def mixed_separable(x: Tensor, operations: Sequence[Operation], shares: Tensor) 
     """Sum over sources and operations.
 
     Args:
-        x: (N, H, W, sources, C), behind the first ReLU.
+        x: (N, H, W, sources, C).
         operations: all with the same stride of the first convolution.
         shares: (operations, targets, sources).
 
@@ -46,14 +47,10 @@ def mixed_separable(x: Tensor, operations: Sequence[Operation], shares: Tensor) 
     """
     weights = [each for operation in operations for each in _weights_of(operation)]
     given = [each for each in weights if each is not None]
-    if are_compiled(x, shares, *given) and all(_has_kernel(each) for each in operations):
+    if are_compiled(x, shares, *given):
         total: Tensor = _MixedSeparable.apply(x, shares, operations, *weights)
         return total
     return _by_torch(x, operations, shares, statistics)
-
-
-def _has_kernel(operation: Operation) -> bool:
-    return all(each.within.shape[2] in (3, 5) for each in operation.convolutions)
 
 
 def _by_torch(
@@ -66,7 +63,7 @@ def _by_torch(
 
     ``standards`` are asked for twice, for what is between two convolutions and for what is last.
     """
-    shape = shares.shape[1:]
+    shape, x = shares.shape[1:], functional.relu(x)
     maps = [separable(x, shape[0], each.convolutions[0]) for each in operations]
     twice = [place for place, each in enumerate(operations) if each.is_twofold]
     if twice:

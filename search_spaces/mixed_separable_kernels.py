@@ -1,17 +1,23 @@
-"""The sum of separable operations on the edges of a stage, and its gradients, by kernels."""
+"""The sum of separable operations on the edges of a stage, and its gradients, by kernels.
+
+In here, maps of edges are in blocks, see `search_spaces.kernels.separable`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
-from search_spaces import map_norm_kernels
 from search_spaces.arrays import array_of, image_of
-from search_spaces.map_norm import Statistics, statistics
-from search_spaces.map_norm_kernels import Slopes
+from search_spaces.kernels import mixtures
+from search_spaces.kernels.norms import Edges
+from search_spaces.kernels.separable import Seen, Slope, in_blocks
+from search_spaces.map_norm import Statistics, statistics_of_sums
+from search_spaces.map_norm_kernels import Rows, per_channel, rows_before, standard_rows
 from search_spaces.mixed_separable import Operation
 from search_spaces.separable_kernels import Needed, SeparableKernels, WeightGradients
 
@@ -21,8 +27,8 @@ class Kept(NamedTuple):
 
     Attributes:
         between: of operations with two convolutions, what is before the first norm layer,
-            (operations, N, pixels, edges, C).
-        last: of all, what is before the last one, (operations, N, pixels, targets, sources, C).
+            (operations, *blocks).
+        last: of all, what is before the last one.
         standards: what the maps between and the last ones are standardised by.
         kernels: those of each operation's convolutions.
     """
@@ -35,44 +41,81 @@ class Kept(NamedTuple):
 
 def forward(x: Tensor, operations: Sequence[Operation], shares: Tensor) -> tuple[Tensor, Kept]:
     """The sum (N, pixels, targets, C) of `search_spaces.mixed_separable`."""
-    size = _size(x, operations)
+    edges = _edges(x, shares)
     twice = [place for place, each in enumerate(operations) if each.is_twofold]
-    edges = (shares[0].numel(), x.shape[-1])
-    between, last = (x.new_empty(count, *size, *edges) for count in (len(twice), len(operations)))
-    seen, results = _images(between), _images(last)
+    between, last = (_empty(x, many, operations, edges) for many in (len(twice), len(operations)))
     orders = {place: order for order, place in enumerate(twice)}
-    kernels = [_kernels(each, len(shares[0])) for each in operations]
-    for place, each in enumerate(operations):
-        whole = seen[orders[place]] if each.is_twofold else results[place]
-        kernels[place][0].forward(image_of(x), whole)
-    between, before = between.flatten(2, 3), None
+    kernels = [[SeparableKernels(one) for one in each.convolutions] for each in operations]
+    images, results, sums = array_of(between), array_of(last), {}
+    for place, (first, *_) in enumerate(kernels):
+        y = images[orders[place]] if place in orders else results[place]
+        sums[place] = first.forward(_whole(x), y)
+    before = None
     if twice:
-        before = statistics([operations[place].layers[0] for place in twice], between)
-        behind_relu = map_norm_kernels.standardised(between, before, relu=True)
-        for place, image in zip(twice, _images(behind_relu.unflatten(2, size[1:])), strict=True):
-            kernels[place][1].forward(image, results[place])
-    last = last.flatten(2, 3).unflatten(3, shares.shape[1:])
-    behind = statistics([each.layers[-1] for each in operations], last)
-    total = map_norm_kernels.weighted(last, behind, shares)
+        layers = [operations[place].layers[0] for place in twice]
+        shape = edges.targets * edges.sources, edges.channels
+        before = _statistics(layers, [sums[place] for place in twice], between, shape)
+        for place, seen in zip(twice, _seen(images, before), strict=True):
+            sums[place] = kernels[place][1].forward(seen, results[place])
+    layers = [each.layers[-1] for each in operations]
+    behind = _statistics(layers, list(sums.values()), last, edges)
+    total = _mixture(results, behind, shares, edges)
     return total, Kept(between, last, (before, behind), kernels)
 
 
-def _kernels(operation: Operation, targets: int) -> list[SeparableKernels]:
-    """Of the first convolution, whose sources several targets read, and of the second."""
-    first, *second = operation.convolutions
-    return [SeparableKernels(first, targets), *(SeparableKernels(each, 1) for each in second)]
+def _edges(x: Tensor, shares: Tensor) -> Edges:
+    _, targets, sources = shares.shape
+    return Edges(targets, sources, x.shape[-1])
 
 
-def _size(x: Tensor, operations: Sequence[Operation]) -> tuple[int, int, int]:
-    """N, H' and W'."""
+def _empty(x: Tensor, many: int, operations: Sequence[Operation], edges: Edges) -> Tensor:
+    """Maps of the edges."""
     stride = operations[0].convolutions[0].stride
     height, width = (-(-length // stride) for length in x.shape[1:3])
-    return len(x), height, width
+    numbers = edges.targets * edges.sources * edges.channels
+    return x.new_empty(many, *in_blocks(len(x), height, width, numbers))
 
 
-def _images(maps: Tensor) -> np.ndarray:
-    """(operations, N, H, W, edges, C) to (operations, N, H, W, edges * C)."""
-    return array_of(maps).reshape(*maps.shape[:4], maps.shape[4:].numel())
+def _whole(x: Tensor) -> Seen:
+    """The maps of the sources, which are not standardised."""
+    image = image_of(x)
+    rows = np.empty((len(image), image.shape[3]), image.dtype, like=image)
+    return Seen(image, np.ones_like(rows), np.zeros_like(rows))
+
+
+def _statistics(
+    layers: Sequence[nn.Module],
+    sums: Sequence[np.ndarray],
+    maps: Tensor,
+    shape: tuple[int, ...],
+) -> Statistics:
+    """What layers standardise maps by, from the sums (2, N, R) of each, R numbers of a shape."""
+    images, pixels = maps.shape[1], maps.shape[3:5].numel()
+    each = np.stack(sums, 1).reshape(2, len(layers), images, *shape)
+    return statistics_of_sums(layers, torch.from_numpy(each), pixels)
+
+
+def _seen(maps: np.ndarray, given: Statistics) -> list[Seen]:
+    """Maps, and what they are standardised by."""
+    rows = _rows(maps, given)
+    return [Seen(*each) for each in zip(maps, *rows, strict=True)]
+
+
+def _rows(maps: np.ndarray, given: Statistics) -> tuple[np.ndarray, np.ndarray]:
+    """Factor and shift of maps, (maps, N, R)."""
+    factor, shift = standard_rows(given, *maps.shape[:2])
+    shape = *maps.shape[:2], -1
+    return factor.reshape(shape), shift.reshape(shape)
+
+
+def _mixture(maps: np.ndarray, given: Statistics, shares: Tensor, edges: Edges) -> Tensor:
+    """Sum over maps and sources of shares (maps, targets, sources) times standardised maps."""
+    factor, shift = _rows(maps, given)
+    each = per_channel(shares, edges)[:, np.newaxis]
+    constant = (each * shift).sum(0).reshape(-1, *edges).sum(2).reshape(maps.shape[1], -1)
+    flat = maps.reshape(*maps.shape[:3], -1, maps.shape[5])
+    total = mixtures.mixture(flat, each * factor, constant, edges, torch.get_num_threads())
+    return torch.from_numpy(total.reshape(*total.shape[:2], edges.targets, edges.channels))
 
 
 class Backward:
@@ -94,57 +137,61 @@ class Backward:
         to_x: bool,
         to_weights: Sequence[Needed],
     ) -> None:
-        self.x, self.operations, self.shares, self.kept = image_of(x), operations, shares, kept
-        self.size = (*_size(x, operations), -1)
-        self.to_x = x.new_zeros(x.shape) if to_x else None
+        self.operations, self.shares, self.kept = operations, shares, kept
+        self.edges, self.whole = _edges(x, shares), _whole(x)
+        self.to_x = torch.empty_like(x, memory_format=torch.contiguous_format) if to_x else None
+        self.adds = False
         needed = iter(to_weights)
         self.needed = [[next(needed) for _ in each.convolutions] for each in operations]
 
     def gradients(self, slope: Tensor) -> tuple[Tensor | None, Tensor, list[WeightGradients]]:
         """Of x, of the shares and of the weights, from the slope of the sum."""
-        last, given = self.kept.last, self.kept.standards[1]
-        slopes = Slopes([slope], last, given, relu=False)
+        maps, given = array_of(self.kept.last), self.kept.standards[1]
+        behind, standard = array_of(slope), _rows(maps, given)
+        flat = maps.reshape(*maps.shape[:3], -1, maps.shape[5])
+        pixels = behind.reshape(*behind.shape[:2], -1)
+        sums = mixtures.sums_of_slopes(pixels, flat, standard, self.edges, torch.get_num_threads())
+        to_shares = torch.from_numpy(sums[1].sum(1).reshape(len(maps), *self.edges).sum(3))
         if self.to_x is None and not any(any(each) for some in self.needed for each in some):
             nothing = [WeightGradients(None, None, None) for some in self.needed for _ in some]
-            return None, slopes.to_weights(), nothing
-        found = self._of_all(slopes.to_maps(self.shares))
-        return self.to_x, slopes.to_weights(), found
+            return None, to_shares, nothing
+        weights = per_channel(self.shares, self.edges)
+        rows = self._rows_before(maps, given, sums, weights)
+        image = behind.reshape(len(behind), *maps.shape[3:5], -1)
+        slopes = [Slope(image, y, *each) for y, each in zip(maps, rows, strict=True)]
+        return self.to_x, to_shares, self._of_all(slopes)
 
-    def _of_all(self, slopes: Iterator[Tensor]) -> list[WeightGradients]:
+    def _of_all(self, slopes: Sequence[Slope]) -> list[WeightGradients]:
         """From the slopes of the last maps."""
         first, second = {}, {}
-        behind = self.kept.between.new_zeros(self.kept.between.shape)
-        twice: list[int] = []
         for place, (each, slope) in enumerate(zip(self.operations, slopes, strict=True)):
-            if each.is_twofold:
-                second[place] = self._second(place, len(twice), slope, behind[len(twice)])
-                twice.append(place)
-            else:
+            if not each.is_twofold:
                 first[place] = self._first(place, slope)
-        if twice:
-            for place, slope in zip(twice, self._before_relu(behind), strict=True):
-                first[place] = self._first(place, slope)
-        places = range(len(self.operations))
+        given = self.kept.standards[0]
+        if given is not None:
+            maps, twice = array_of(self.kept.between), sorted(set(range(len(slopes))) - set(first))
+            images, sums = np.empty_like(maps), []
+            for place, seen, image in zip(twice, _seen(maps, given), images, strict=True):
+                kernels, needed = self.kept.kernels[place][1], self.needed[place][1]
+                second[place] = kernels.weight_gradients(seen, slopes[place], needed)
+                sums.append(kernels.input_gradient(seen, slopes[place], image, adds=False))
+            rows = self._rows_before(maps, given, np.stack(sums, 1), None)
+            for place, image, y, own in zip(twice, images, maps, rows, strict=True):
+                first[place] = self._first(place, Slope(image, y, *own))
+        places = range(len(slopes))
         found = [(first[place], second.get(place)) for place in places]
         return [each for both in found for each in both if each is not None]
 
-    def _first(self, place: int, slope: Tensor) -> WeightGradients:
-        to_x = None if self.to_x is None else image_of(self.to_x)
-        first = self.kept.kernels[place][0]
-        return first.backward(self.x, self._image(slope), to_x, self.needed[place][0])
+    def _first(self, place: int, slope: Slope) -> WeightGradients:
+        kernels = self.kept.kernels[place][0]
+        if self.to_x is not None:
+            kernels.input_gradient(self.whole, slope, image_of(self.to_x), self.adds)
+            self.adds = True
+        return kernels.weight_gradients(self.whole, slope, self.needed[place][0])
 
-    def _second(self, place: int, order: int, slope: Tensor, to_seen: Tensor) -> WeightGradients:
-        """Gradients of the weights, and to ``to_seen`` that of what the convolution sees."""
-        given, y = self.kept.standards[0], self.kept.between[order]
-        assert given is not None
-        (seen,) = map_norm_kernels.standardised([y], given.of_one(order), relu=True)
-        x, behind, to_x = (self._image(each) for each in (seen, slope, to_seen))
-        return self.kept.kernels[place][1].backward(x, behind, to_x, self.needed[place][1])
-
-    def _image(self, y: Tensor) -> np.ndarray:
-        return array_of(y).reshape(self.size)
-
-    def _before_relu(self, slopes: Tensor) -> Iterator[Tensor]:
-        given, maps = self.kept.standards[0], self.kept.between
-        assert given is not None
-        return Slopes(slopes, maps, given, relu=True).to_maps()
+    def _rows_before(
+        self, maps: np.ndarray, given: Statistics, sums: np.ndarray, weights: np.ndarray | None
+    ) -> list[Rows]:
+        """What gradients of maps are computed by, from sums (2, maps, N, R) of the slopes."""
+        size, pixels = maps.shape[:2], maps.shape[3] * maps.shape[4]
+        return rows_before(sums, given, weights, (*size, pixels), torch.Size(self.edges))

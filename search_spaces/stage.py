@@ -76,10 +76,8 @@ class Stage(nn.Module):
         Returns:
             (N, ceil(H / stride), ceil(W / stride), targets, C).
         """
-        relu = functional.relu(x)
         shares = probabilities.unbind(2)
-        terms = self._pooled(x, shares)
-        terms += self._reduced(relu, shares) + self._separable(relu, shares)
+        terms = self._pooled(x, shares) + self._reduced(x, shares) + self._separable(x, shares)
         height, width = (-(-length // self.stride) for length in x.shape[1:3])
         return reduce(add, terms).unflatten(1, (height, width))
 
@@ -141,28 +139,29 @@ class Stage(nn.Module):
         given = self._of(names, shares)
         return [mixed_pools(x, Pooling(pools, layers, self.stride, identity), given)]
 
-    def _reduced(self, relu: Tensor, shares: Sequence[Tensor]) -> list[Tensor]:
+    def _reduced(self, x: Tensor, shares: Sequence[Tensor]) -> list[Tensor]:
         """Factorised reductions: each half of the channels from pixels of its own."""
         if self.stride == 1 or "skip_connect" not in self.columns:
             return []
         halves = []
-        for half, x in zip(("even", "odd"), halved(relu), strict=True):
+        relu = functional.relu(x)
+        for half, part in zip(("even", "odd"), halved(relu), strict=True):
             convolution = self._convolution("skip_connect", half)
             weight = convolution.weight.view(*self.shape, -1, self.channels)
-            y = product(x.flatten(0, 2), weight.transpose(0, 1).flatten(1, 2))
+            y = product(part.flatten(0, 2), weight.transpose(0, 1).flatten(1, 2))
             y = y.unflatten(2, (len(self.targets), -1)).transpose(1, 2).flatten(1, 2)
             halves.append(convolution.with_bias(y))
         y = torch.cat(halves, dim=2).unflatten(1, self.shape)
         layer, share = self._part("skip_connect", "norm"), self._of(["skip_connect"], shares)
         return [weighted([layer], [y.unflatten(0, (len(x), -1))], share)]
 
-    def _separable(self, relu: Tensor, shares: Sequence[Tensor]) -> list[Tensor]:
+    def _separable(self, x: Tensor, shares: Sequence[Tensor]) -> list[Tensor]:
         """Separable and dilated convolutions, normalised."""
         names = [name for name in self.columns if name.startswith(("sep", "dil"))]
         if not names:
             return []
         operations = [self._operation(name) for name in names]
-        return [mixed_separable(relu, operations, self._of(names, shares))]
+        return [mixed_separable(x, operations, self._of(names, shares))]
 
     def _of(self, names: Sequence[str], shares: Sequence[Tensor]) -> Tensor:
         """The shares of some operations, (operations, targets, sources), from those of all."""

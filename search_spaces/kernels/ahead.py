@@ -10,29 +10,24 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Callable
-from functools import partial
 
-from search_spaces.kernels import depthwise, norms, pools, products, shared
-from search_spaces.kernels.depthwise import Form
+from search_spaces.kernels import mixtures, norms, pools, separable, shared
 
 
 def tasks() -> list[Callable[[], None]]:
     """What compiles some kernels each; together, all.
 
-    Two processes that take every second one have equally much to do.
+    Neighbours are made of the same parts. Two processes that take a half each are done after
+    about the same time, as is each of more.
     """
-    form = {each: partial(depthwise.compile_for, each) for each in depthwise.FORMS}
     return [
+        separable.compile_forward,
+        separable.compile_input_gradient,
+        separable.compile_weight_gradients,
         norms.compile_all,
-        pools.compile_all,
-        form[Form(5, 1, 1)],
+        mixtures.compile_all,
         shared.compile_all,
-        form[Form(5, 1, 2)],
-        form[Form(3, 1, 1)],
-        form[Form(5, 2, 1)],
-        form[Form(3, 1, 2)],
-        products.compile_all,
-        form[Form(3, 2, 1)],
+        pools.compile_all,
     ]
 
 
@@ -40,7 +35,9 @@ def main() -> None:
     """Do the tasks of one of several processes, which ends before it would have to tidy up."""
     gc.disable()
     place, processes = (int(word) for word in sys.argv[1:])
-    for task in tasks()[place::processes]:
+    every = tasks()
+    first, last = (len(every) * each // processes for each in (place, place + 1))
+    for task in every[first:last]:
         task()
 
 

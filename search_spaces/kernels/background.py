@@ -40,12 +40,17 @@ def compile_in_background() -> Compilation:
     return Compilation([_process(number, count) for number in range(count)])
 
 
+UNVECTORISED = {"NUMBA_LOOP_VECTORIZE": "0", "NUMBA_SLP_VECTORIZE": "0"}
+"""Kernels compute with `lanes`: a compiler that looks for more of that takes longer, and finds
+nothing."""
+
+
 def _process(number: int, count: int) -> subprocess.Popen[bytes]:
     """One of several, which share the work."""
     nothing = subprocess.DEVNULL
     return subprocess.Popen(
         [sys.executable, "-m", "search_spaces.kernels.ahead", str(number), str(count)],
-        env=os.environ | {"NUMBA_CACHE_DIR": str(root())},
+        env=os.environ | UNVECTORISED | {"NUMBA_CACHE_DIR": str(root())},
         stdin=nothing,
         stdout=nothing,
         stderr=nothing,

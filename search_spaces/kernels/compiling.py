@@ -1,8 +1,7 @@
 """How kernels are compiled and run in threads.
 
 A kernel is compiled when it is first called, and kept on disk for the next process
-(`search_spaces.kernels.kept`). For that, a kernel that is made by a function may close over plain
-numbers alone.
+(`search_spaces.kernels.kept`).
 """
 
 from __future__ import annotations
@@ -25,19 +24,6 @@ def compiled(kernel: Callable[..., Any]) -> Any:
     """The function as machine code, which other threads need not wait for."""
     with _kept_in(folder()):
         return numba.njit(nogil=True, error_model="numpy", boundscheck=False, cache=True)(kernel)
-
-
-def named(*parts: object) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Give one of several kernels that a function makes a name, and so a file, of its own.
-
-    Processes that compile different kernels of one name at a time could exchange their files.
-    """
-
-    def name(kernel: Callable[..., Any]) -> Callable[..., Any]:
-        kernel.__qualname__ = "_".join(map(str, parts))
-        return kernel
-
-    return name
 
 
 def in_threads(

@@ -9,7 +9,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from search_spaces.map_norm import Average, normalised, rectified, weighted
+from search_spaces.map_norm import (
+    Average,
+    normalised,
+    rectified,
+    statistics,
+    statistics_of_sums,
+    weighted,
+)
 
 N, PIXELS, TARGETS, SOURCES, C = 3, 10, 2, 2, 16
 CHANNELS = TARGETS * SOURCES * C
@@ -130,3 +137,15 @@ def test_nearly_flat_maps_are_normalised_to_nearly_zero() -> None:
 def test_one_value_per_channel_is_refused(layer: nn.Module) -> None:
     with pytest.raises(ValueError, match="more than 1"):
         rectified([layer], [torch.rand(1, 1, 1, 1, 4)])
+
+
+@pytest.mark.parametrize("name", [*LAYERS, "joined"])
+def test_sums_over_pixels_are_all_that_statistics_need(name: str) -> None:
+    layer = {**LAYERS, "joined": lambda: _FirstOnceMore(CHANNELS, affine=False)}[name]
+    layers = [layer().double() for _ in range(2)]
+    others, y = copy.deepcopy(layers), torch.stack(_maps()).detach()
+    sums = torch.stack([y.sum(2), (y * y).sum(2)])
+    found, expected = statistics_of_sums(layers, sums, PIXELS), statistics(others, y)
+    torch.testing.assert_close((found.mean, found.scale), (expected.mean, expected.scale))
+    for own, other in zip(layers, others, strict=True):
+        torch.testing.assert_close(own.state_dict(), other.state_dict())

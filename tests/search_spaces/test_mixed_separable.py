@@ -58,13 +58,10 @@ def _library(x: Tensor, operations: Sequence[Operation], shares: Tensor) -> Tens
     total: Tensor | None = None
     for operation, share in zip(operations, shares, strict=True):
         y = image
-        for place, (one, layer) in enumerate(
-            zip(operation.convolutions, operation.layers, strict=True)
-        ):
-            y = functional.relu(y) if place else y
+        for one, layer in zip(operation.convolutions, operation.layers, strict=True):
             padding = one.dilation * (one.within.shape[2] - 1) // 2
             y = functional.conv2d(
-                y, one.within, None, one.stride, padding, one.dilation, len(one.within)
+                y.relu(), one.within, None, one.stride, padding, one.dilation, len(one.within)
             )
             y = layer(functional.conv2d(y, one.across, one.bias, groups=EDGES))
         own = torch.einsum("ntschw,ts->nhwtc", y.unflatten(1, (TARGETS, SOURCES, C)), share)

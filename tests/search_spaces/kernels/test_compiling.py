@@ -55,11 +55,11 @@ def test_what_fails_in_a_thread_fails_here() -> None:
 def test_the_next_process_compiles_nothing(tmp_path: Path) -> None:
     code = (
         "import numpy as np\n"
-        "from search_spaces.kernels import depthwise\n"
-        "form = depthwise.Form(3, 1, 1)\n"
-        "x, y = np.zeros((1, 2, 2, 16)), np.zeros((1, 2, 2, 1, 16))\n"
-        "depthwise.convolve(x, np.zeros((3, 3, 1, 16)), y, form, 1)\n"
-        "print(sum(depthwise._convolution(*form).stats.cache_misses.values()))\n"
+        "from search_spaces.kernels import mixtures\n"
+        "from search_spaces.kernels.norms import ONE\n"
+        "y, rows = np.zeros((1, 1, 1, 1, 16)), np.zeros((1, 1, 16))\n"
+        "mixtures.mixture(y, rows, rows[0], ONE, 1)\n"
+        "print(sum(mixtures._mixture.stats.cache_misses.values()))\n"
     )
     missed = [
         subprocess.run(
