@@ -235,12 +235,12 @@ def test_a_stopped_sweep_goes_on_to_the_same_table(
 
 @slow
 def test_pruned_runs_are_stopped_and_no_best(command: Command, tmp_path: Path) -> None:
-    """Rates of zero learn nothing: after five good ones, runs of 40 epochs end early."""
+    """Rates of zero learn nothing: after five good ones, runs of 150 epochs end early."""
     rates = [0.03, 0.04, 0.05, 0.06, 0.07, 1e-9]
     recipe = write_recipe(
         tmp_path,
         grid={RATE: rates},
-        training={"epochs": 40, "batch_size": 2},
+        training={"epochs": 150, "batch_size": 2},
     )
     result = command("sweep", recipe, "--out", tmp_path / "out", "--jobs", 1, "--prune")
     assert result.code == 0, result
