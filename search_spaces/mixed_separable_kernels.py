@@ -46,10 +46,11 @@ def forward(x: Tensor, operations: Sequence[Operation], shares: Tensor) -> tuple
     between, last = (_empty(x, many, operations, edges) for many in (len(twice), len(operations)))
     orders = {place: order for order, place in enumerate(twice)}
     kernels = [[SeparableKernels(one) for one in each.convolutions] for each in operations]
-    images, results, sums = array_of(between), array_of(last), {}
+    images, results = array_of(between), array_of(last)
+    whole, sums = _whole(x), {}
     for place, (first, *_) in enumerate(kernels):
         y = images[orders[place]] if place in orders else results[place]
-        sums[place] = first.forward(_whole(x), y)
+        sums[place] = first.forward(whole, y)
     before = None
     if twice:
         layers = [operations[place].layers[0] for place in twice]
@@ -79,8 +80,9 @@ def _empty(x: Tensor, many: int, operations: Sequence[Operation], edges: Edges) 
 def _whole(x: Tensor) -> Seen:
     """The maps of the sources, which are not standardised."""
     image = image_of(x)
-    rows = np.empty((len(image), image.shape[3]), image.dtype, like=image)
-    return Seen(image, np.ones_like(rows), np.zeros_like(rows))
+    rows = len(image), image.shape[3]
+    ones, zeros = (make(rows, image.dtype, like=image) for make in (np.ones, np.zeros))
+    return Seen(image, ones, zeros)
 
 
 def _statistics(

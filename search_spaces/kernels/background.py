@@ -12,6 +12,9 @@ from search_spaces.kernels.kept import is_empty, root
 MOST_PROCESSES = 4
 """That compile kernels at a time."""
 
+UNVECTORISED = {"NUMBA_LOOP_VECTORIZE": "0", "NUMBA_SLP_VECTORIZE": "0"}
+"""Kernels say themselves what they compute at once: the compiler need not look for more of it."""
+
 
 @dataclass(frozen=True)
 class Compilation:
@@ -38,11 +41,6 @@ def compile_in_background() -> Compilation:
     processors = os.cpu_count() or 1
     count = min(MOST_PROCESSES, processors) if processors > 1 and is_empty() else 0
     return Compilation([_process(number, count) for number in range(count)])
-
-
-UNVECTORISED = {"NUMBA_LOOP_VECTORIZE": "0", "NUMBA_SLP_VECTORIZE": "0"}
-"""Kernels compute with `lanes`: a compiler that looks for more of that takes longer, and finds
-nothing."""
 
 
 def _process(number: int, count: int) -> subprocess.Popen[bytes]:

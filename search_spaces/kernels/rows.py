@@ -32,7 +32,7 @@ FEW = 4
 """Of them, in narrow maps."""
 
 ACROSS = 256
-"""Pixels of `between`, about: so many rows stay in the nearest cache."""
+"""Pixels that go from one operation to the next at once, about: they stay in the nearest cache."""
 
 
 @compiled

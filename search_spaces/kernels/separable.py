@@ -259,6 +259,20 @@ def _border(form):  # type: ignore[no-untyped-def]
 
 
 @compiled
+def _share(task, sources, block, rows):  # type: ignore[no-untyped-def]
+    """What a task is about: some rows of an image, as the edges of one source see or make them.
+
+    Returns:
+        The number of these rows among those of all images, the source, n of the image, the first
+        row and the one behind the last.
+    """
+    many = -(-rows // block)
+    place, source = task // sources, task % sources
+    n, first = place // many, place % many * block
+    return place, source, n, first, min(first + block, rows)
+
+
+@compiled
 def _some(rows, columns):  # type: ignore[no-untyped-def]
     """Lines that are computed at once, and room for their pixels."""
     lines = max(1, min(rows, ACROSS // columns))
@@ -279,16 +293,14 @@ def _forward(seen, within, across, bias, y, parts, size, layout, form, block, be
     _, height, width, sources, targets, channels = size
     kernel, stride, _ = form
     rows, columns = -(-height // stride), -(-width // stride)
-    edges, many, border = targets * sources, -(-rows // block), _border(form)
+    edges, border = targets * sources, _border(form)
     around, wide = _surroundings(size, form, block, y)
     lines, pixels = _some(block, columns)
     between, result = near(pixels * channels, y), near(pixels * channels, y)
     steps, taps = reach(form, wide), np.arange(kernel * kernel)
     image, blocks = (height, width, sources * channels), channels // WIDTH
     for task in range(begin, end):
-        place, source = task // sources, task % sources
-        n, first = place // many, place % many * block
-        last = min(first + block, rows)
+        place, source, n, first, last = _share(task, sources, block, rows)
         top, high = first * stride - border, (last - 1 - first) * stride + 2 * border + 1
         own_map = source * channels
         surround(seen, layout, own_map, n, image, top, high, border, wide, blocks, around)
@@ -359,7 +371,7 @@ def _input_gradient(  # type: ignore[no-untyped-def]
     _, height, width, sources, targets, channels = size
     kernel, stride, _ = form
     rows, columns, border = -(-height // stride), -(-width // stride), _border(form)
-    edges, many, left = targets * sources, -(-height // block), -(-border // stride)
+    edges, left = targets * sources, -(-border // stride)
     wide = in_columns(columns) + 2 * left
     around = near(channels * ((block - 1 + 2 * border) // stride + 2) * wide, to_x)
     lines, pixels = _some(rows, columns)
@@ -369,9 +381,7 @@ def _input_gradient(  # type: ignore[no-untyped-def]
     one, zero = np.intp(1), np.intp(0)  # for literal numbers, `convolve` would be compiled anew
     steps, taps = np.empty(kernel * kernel, np.int64), np.empty(kernel * kernel, np.int64)
     for task in range(begin, end):
-        place, source = task // sources, task % sources
-        n, first = place // many, place % many * block
-        last = min(first + block, height)
+        place, source, n, first, last = _share(task, sources, block, height)
         low, stop = (first - border) // stride, (last - 1 + border) // stride + 1
         around[:] = 0
         for edge in range(source, edges, sources):
@@ -463,7 +473,7 @@ def _weight_gradients(  # type: ignore[no-untyped-def]
     _, height, width, sources, targets, channels = size
     kernel, stride, _ = form
     rows, columns = -(-height // stride), -(-width // stride)
-    edges, many, border = targets * sources, -(-rows // block), _border(form)
+    edges, border = targets * sources, _border(form)
     around, wide = _surroundings(size, form, block, to_bias)
     lines, pixels = _some(block, columns)
     between, sloped = near(pixels * channels, to_bias), near(pixels * channels, to_bias)
@@ -471,9 +481,7 @@ def _weight_gradients(  # type: ignore[no-untyped-def]
     steps, taps = reach(form, wide), np.arange(kernel * kernel)
     image, blocks = (height, width, sources * channels), channels // WIDTH
     for task in range(begin, end):
-        place, source = task // sources, task % sources
-        n, first = place // many, place % many * block
-        last = min(first + block, rows)
+        place, source, n, first, last = _share(task, sources, block, rows)
         top, high = first * stride - border, (last - 1 - first) * stride + 2 * border + 1
         own_map = source * channels
         surround(seen, layouts[0], own_map, n, image, top, high, border, wide, blocks, around)
