@@ -26,7 +26,7 @@ from nas.bilevel import Batch, Bilevel, Group, Hypergradient
 from nas.errors import UsageError, is_out_of_memory
 from nas.ranks import count
 from nas.replay.recordings import Recordings
-from nas.replay.trial import OtherResultError, tried
+from nas.replay.trial import OtherResultError, check_replay
 from nas.settings import RunSettings
 from nas.traceless import Noise, without_trace
 
@@ -53,7 +53,7 @@ class Recorder(Protocol):
         """Go on with other memory: what was recorded so far is no longer wanted."""
 
     def warm_up(self, work: Callable[[], Result]) -> Result:
-        """Do the work, as before a recording."""
+        """Do the work, as before a recording; what replays hold in their memory may be lost."""
 
     def record(self, work: Callable[[], Result]) -> tuple[Result, Replay]:
         """Do the work; what it results in, then and behind each replay, and what replays it."""
@@ -195,7 +195,7 @@ class _Kind(Generic[Result]):
     def update(
         self, batches: Any, recorder: Recorder, state: Callable[[], dict[str, list[Tensor]]]
     ) -> Result:
-        """One update; the first ones as ever, then by replays, of which the first is tried."""
+        """One update; the first ones as ever, then by replays, of which the first is checked."""
         self.taken += 1
         if self.taken <= recorder.patience:
             return recorder.warm_up(lambda: self.work(batches))
@@ -204,14 +204,20 @@ class _Kind(Generic[Result]):
         else:
             _copy(batches, self.batches)
             if recorder.is_exact and self.taken == recorder.patience + 2:
-                return self._try(self.replay, state())
-            self.replay()
+                self._check(self.replay, recorder, state())
+            else:
+                self.replay()
         assert self.result is not None
         return self.result
 
-    def _try(self, replay: Replay, state: dict[str, list[Tensor]]) -> Result:
+    def _check(self, replay: Replay, recorder: Recorder, state: dict[str, list[Tensor]]) -> None:
+        """Replay the update, and compare that with the update itself."""
+
+        def work() -> Result:
+            return recorder.warm_up(lambda: self.work(self.batches))
+
         try:
-            return tried(replay, lambda: self.work(self.batches), state)
+            check_replay(replay, work, state)
         except OtherResultError as error:
             raise _refusal(error) from error
 

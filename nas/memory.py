@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import re
+import sys
 from pathlib import Path
 
 KILO = 1024
@@ -29,6 +31,16 @@ def peak(process: int | str = "self") -> int | None:
     That of getrusage is no replacement: a process inherits it from the one that starts it.
     """
     return _field(Path(f"/proc/{process}/status"), "VmHWM")
+
+
+def give_back_freed() -> None:
+    """Let the system have what has been freed, where the C library can be asked to (glibc).
+
+    It keeps such memory for what is asked for next, and that is counted as the process's.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
 
 
 def _field(path: Path, name: str) -> int | None:

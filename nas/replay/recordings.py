@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from nas.memory import give_back_freed
 from nas.replay.memory import Arena, Block, Blocks, arrange
 from nas.replay.operations import LIFTS, Call, CannotBeRecordedError, only_views, refuse, writing
 from nas.traceless import recorded
@@ -55,8 +56,11 @@ class Recordings:
         return len(self._arena)
 
     def warm_up(self, work: Callable[[], Result]) -> Result:
-        """Do the work."""
-        return work()
+        """Do the work, without the memory of replays: what is in it is lost."""
+        self._arena.rest()
+        result = work()
+        give_back_freed()
+        return result
 
     def record(self, work: Callable[[], Result]) -> tuple[Result, Callable[[], None]]:
         """Do the work; what it results in, and what does it again.
@@ -72,6 +76,7 @@ class Recordings:
         with recording.running():
             result = work()
         calls = recording.calls_in(self._arena)
+        give_back_freed()
 
         @torch.no_grad()
         def replay() -> None:
@@ -224,6 +229,7 @@ class _Memory:
     def __init__(self, arena: np.ndarray) -> None:
         self._arena = arena
         self._made: dict[_Place, Tensor | np.ndarray] = {}
+        self._known: dict[int, _Bytes] = {}
 
     def found(self, tree: Any) -> Any:
         """The tree with tensors and arrays for places."""
@@ -238,14 +244,14 @@ class _Memory:
         return tree
 
     def _at(self, place: _Place) -> Tensor | np.ndarray:
-        owner, offset = self._owner(place.memory), place.offset
+        held, offset = self._bytes_of(self._owner(place.memory)), place.offset
         if isinstance(place.memory, Block) and place.memory.died is not None:
             offset += place.memory.offset
         if place.of_tensor:
             tensor = torch.empty(0, dtype=place.dtype)
             begin = offset // tensor.element_size()
-            return tensor.set_(_storage_of(owner), begin, place.shape, place.stride)
-        return np.ndarray(place.shape, place.dtype, _bytes_of(owner).data, offset, place.stride)
+            return tensor.set_(held.storage, begin, place.shape, place.stride)
+        return np.ndarray(place.shape, place.dtype, held.array, offset, place.stride)
 
     def _owner(self, memory: Block | _Lasting) -> Any:
         if isinstance(memory, Block) and memory.died is not None:
@@ -255,6 +261,19 @@ class _Memory:
             raise CannotBeRecordedError("it reads memory that was made where no recording sees it")
         return owner
 
+    def _bytes_of(self, owner: torch.UntypedStorage | np.ndarray) -> _Bytes:
+        """The same for all who see them: each by itself would take more than a view does."""
+        if id(owner) not in self._known:
+            self._known[id(owner)] = _bytes_of(owner)
+        return self._known[id(owner)]
+
+
+class _Bytes(NamedTuple):
+    """The same memory, for tensors and for arrays."""
+
+    storage: torch.UntypedStorage
+    array: np.ndarray
+
 
 def _root(array: Any) -> Any:
     """What owns the memory of an array."""
@@ -263,16 +282,11 @@ def _root(array: Any) -> Any:
     return array
 
 
-def _storage_of(owner: torch.UntypedStorage | np.ndarray) -> torch.UntypedStorage:
+def _bytes_of(owner: torch.UntypedStorage | np.ndarray) -> _Bytes:
     if isinstance(owner, torch.UntypedStorage):
-        return owner
-    return torch.from_numpy(_bytes_of(owner)).untyped_storage()
-
-
-def _bytes_of(owner: torch.UntypedStorage | np.ndarray) -> np.ndarray:
-    if isinstance(owner, torch.UntypedStorage):
-        return torch.empty(0, dtype=torch.uint8).set_(owner).numpy()
-    return owner.ravel(order="K").view(np.uint8)
+        return _Bytes(owner, torch.empty(0, dtype=torch.uint8).set_(owner).numpy())
+    array = owner.ravel(order="K").view(np.uint8)
+    return _Bytes(torch.from_numpy(array).untyped_storage(), array)
 
 
 def _listed(found: Any) -> Sequence[Any]:

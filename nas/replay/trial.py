@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-Result = TypeVar("Result")
+from nas.memory import give_back_freed
 
 TOLERANCE = 1e-3
 """Relative difference of norms that is taken for rounding."""
@@ -22,35 +21,37 @@ class OtherResultError(RuntimeError):
 
 
 @torch.no_grad()
-def tried(
+def check_replay(
     replay: Callable[[], object],
-    work: Callable[[], Result],
+    work: Callable[[], object],
     state: Mapping[str, Sequence[Tensor]],
-) -> Result:
-    """What the work results in, behind a replay from the same state that is taken back.
+) -> None:
+    """Do the work, take it back, and replay it from the same state: that must come to the same.
+
+    No copy of the state is held while replays use their memory.
 
     Args:
-        replay: of the work, on the same inputs.
-        work: is done last, so that the state is then what it makes of it.
+        replay: of the work, on the same inputs; is done last.
+        work: is done with gradients.
         state: all tensors that they change, by kind; those of a kind have one scale.
 
     Raises:
         OtherResultError: they make something else of the state.
     """
     before = {kind: [each.clone() for each in tensors] for kind, tensors in state.items()}
-    replay()
-    found = {kind: _norms(tensors) for kind, tensors in state.items()}
+    with torch.enable_grad():
+        work()
+    expected = {kind: _norms(tensors) for kind, tensors in state.items()}
     for kind, tensors in state.items():
         for tensor, value in zip(tensors, before[kind], strict=True):
             tensor.copy_(value)
     del before
-    with torch.enable_grad():
-        result = work()
-    for kind, tensors in state.items():
-        truth = _norms(tensors)
-        if not torch.allclose(found[kind], truth, TOLERANCE, NOISE * float(truth.max())):
+    give_back_freed()
+    replay()
+    for kind, norms in expected.items():
+        found = _norms(state[kind])
+        if not torch.allclose(found, norms, TOLERANCE, NOISE * float(norms.max())):
             raise OtherResultError(f"a replay makes other {kind} than the step itself")
-    return result
 
 
 def _norms(tensors: Sequence[Tensor]) -> Tensor:

@@ -26,6 +26,15 @@ def compiled(kernel: Callable[..., Any]) -> Any:
         return numba.njit(nogil=True, error_model="numpy", boundscheck=False, cache=True)(kernel)
 
 
+def inlined(part: Callable[..., Any]) -> Any:
+    """Part of the kernels of its own file that call it, which is compiled as if it stood there.
+
+    A function by itself that is compiled for several types is in one file on disk for each, and
+    the order of these files is not the same in all processes.
+    """
+    return numba.njit(inline="always")(part)
+
+
 def in_threads(
     kernel: Callable[..., object], given: tuple[Any, ...], tasks: int, threads: int
 ) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from search_spaces.kernels.compiling import compiled
+from search_spaces.kernels.compiling import compiled, inlined
 from search_spaces.kernels.lanes import WIDTH, fused, load, plus, store, unless_negative, zeros
 from search_spaces.kernels.tiles import (
     loads,
@@ -53,6 +53,12 @@ def in_tiles(pixels):  # type: ignore[no-untyped-def]
 def in_columns(pixels):  # type: ignore[no-untyped-def]
     """So many pixels of a row, or as many more as are convolved at once."""
     return -(-pixels // COLUMNS) * COLUMNS
+
+
+@compiled
+def at_once(pixels):  # type: ignore[no-untyped-def]
+    """`in_columns`, or as many as are convolved at once in narrow maps."""
+    return FEW if pixels <= FEW else in_columns(pixels)
 
 
 @compiled
@@ -131,6 +137,16 @@ def _clear(y, first, pixels):  # type: ignore[no-untyped-def]
         store(y, first + pixel * WIDTH, zeros(y))
 
 
+@inlined
+def _under_taps(sums, around, begin, stride, kernel):  # type: ignore[no-untyped-def]
+    """Neighbouring sums, plus what the taps of a kernel see from a pixel on."""
+    steps, weight, taps, tap, apart = kernel
+    for place in range(len(steps)):
+        own, at_tap = begin + steps[place], tap + taps[place] * apart
+        sums = plus_lanes_times(sums, around, own, stride * WIDTH, weight, at_tap)
+    return sums
+
+
 @compiled
 def convolve(rows, stride, kernel, result, at):  # type: ignore[no-untyped-def]
     """Sums over the taps of a kernel of some lines of pixels of a block.
@@ -145,26 +161,33 @@ def convolve(rows, stride, kernel, result, at):  # type: ignore[no-untyped-def]
         at: where the sums begin.
     """
     (around, first, wide), (y, lines, columns) = rows, result
-    steps, weight, taps, tap, apart = kernel
     for line in range(lines):
         seen = first + line * stride * wide * WIDTH
         to = at + line * columns * WIDTH
         if columns > FEW:
             for column in range(0, columns, COLUMNS):
-                sums = repeated(COLUMNS, zeros(y))
-                begin = seen + column * stride * WIDTH
-                for place in range(len(steps)):
-                    own = begin + steps[place]
-                    at_tap = tap + taps[place] * apart
-                    sums = plus_lanes_times(sums, around, own, stride * WIDTH, weight, at_tap)
+                begin, sums = seen + column * stride * WIDTH, repeated(COLUMNS, zeros(y))
+                sums = _under_taps(sums, around, begin, stride, kernel)
                 stores(y, to + column * WIDTH, WIDTH, sums)
         else:
             few = repeated(FEW, zeros(y))
-            for place in range(len(steps)):
-                own = seen + steps[place]
-                at_tap = tap + taps[place] * apart
-                few = plus_lanes_times(few, around, own, stride * WIDTH, weight, at_tap)
-            stores(y, to, WIDTH, few)
+            stores(y, to, WIDTH, _under_taps(few, around, seen, stride, kernel))
+
+
+@compiled
+def add_convolved(rows, kernel, result, at):  # type: ignore[no-untyped-def]
+    """Add `convolve` with stride 1 to lines of as many columns as are convolved `at_once`."""
+    (around, first, wide), (y, lines, columns) = rows, result
+    for line in range(lines):
+        seen, to = first + line * wide * WIDTH, at + line * columns * WIDTH
+        if columns > FEW:
+            for column in range(0, columns * WIDTH, COLUMNS * WIDTH):
+                sums = loads(COLUMNS, y, to + column, WIDTH)
+                sums = _under_taps(sums, around, seen + column, 1, kernel)
+                stores(y, to + column, WIDTH, sums)
+        else:
+            few = loads(FEW, y, to, WIDTH)
+            stores(y, to, WIDTH, _under_taps(few, around, seen, 1, kernel))
 
 
 @compiled

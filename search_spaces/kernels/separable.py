@@ -22,7 +22,9 @@ from search_spaces.kernels.lanes import WIDTH, fused, load, plus, store, unless_
 from search_spaces.kernels.rows import (
     ACROSS,
     COLUMNS,
+    add_convolved,
     add_up,
+    at_once,
     convolve,
     correlate,
     correlate_taps,
@@ -376,14 +378,15 @@ def _input_gradient(  # type: ignore[no-untyped-def]
     around = near(channels * ((block - 1 + 2 * border) // stride + 2) * wide, to_x)
     lines, pixels = _some(rows, columns)
     sloped, behind = near(pixels * channels, to_x), near(pixels * channels, to_x)
-    own_lines, own_pixels = _some(-(-block // stride), columns)
-    result = near(own_pixels * WIDTH, to_x)
-    one, zero = np.intp(1), np.intp(0)  # for literal numbers, `convolve` would be compiled anew
+    apart, phases = at_once(columns), stride * stride
+    room = -(-block // stride) * apart * WIDTH
+    total = near(phases * channels // WIDTH * room, to_x)
     steps, taps = np.empty(kernel * kernel, np.int64), np.empty(kernel * kernel, np.int64)
     for task in range(begin, end):
         place, source, n, first, last = _share(task, sources, block, height)
         low, stop = (first - border) // stride, (last - 1 + border) // stride + 1
         around[:] = 0
+        total[:] = 0
         for edge in range(source, edges, sources):
             for row in range(max(0, low), min(rows, stop), lines):
                 count = min(lines, min(rows, stop) - row)
@@ -396,25 +399,25 @@ def _input_gradient(  # type: ignore[no-untyped-def]
                     at = (part // WIDTH * (stop - low) + row - low) * wide + left
                     own_rows = behind, part * pixels, count, columns
                     _spread(own_rows, around, at * WIDTH, wide)
-            for phase in range(stride * stride):
+            for phase in range(phases):
                 top, side = first + phase // stride, phase % stride
                 seen_from = top + border - low * stride, side + border + left * stride
                 found = reached(form, wide, *seen_from, steps, taps)
+                count = -(-(last - top) // stride)
                 for part in range(0, channels, WIDTH):
-                    channel, tap = source * channels + part, edge * channels + part
-                    for row in range(top, last, own_lines * stride):
-                        count = min(own_lines, -(-(last - row) // stride))
-                        own_columns = -(-(width - side) // stride)
-                        at = (part // WIDTH * (stop - low) + (row - top) // stride) * wide * WIDTH
-                        own_kernel = steps[:found], within, taps, tap, edges * channels
-                        own_result = result, count, own_columns
-                        convolve((around, at, wide), one, own_kernel, own_result, zero)
-                        place_in_x = n, channel, row, side, stride
-                        own_parts = parts, place * sources * channels + channel
-                        again = adds or edge >= sources
-                        _give(
-                            own_result, seen, layouts[0], size, place_in_x, to_x, again, own_parts
-                        )
+                    at, tap = part * (stop - low) * wide, edge * channels + part
+                    own_kernel = steps[:found], within, taps, tap, edges * channels
+                    own_total = total, count, apart
+                    to = (part // WIDTH * phases + phase) * room
+                    add_convolved((around, at, wide), own_kernel, own_total, to)
+        for phase in range(phases):
+            top, side = first + phase // stride, phase % stride
+            for part in range(0, channels, WIDTH):
+                channel = source * channels + part
+                at = (part // WIDTH * phases + phase) * room
+                place_in_x = n, channel, top, last, side, stride
+                own_parts = parts, place * sources * channels + channel
+                _give((total, at, apart), seen, layouts[0], size, place_in_x, to_x, adds, own_parts)
 
 
 @compiled
@@ -429,38 +432,35 @@ def _spread(rows, around, at, wide):  # type: ignore[no-untyped-def]
 
 @compiled
 def _give(result, seen, layout, size, place, to_x, adds, parts):  # type: ignore[no-untyped-def]
-    """Gradients of what is before the ReLU, for every stride-th pixel.
+    """Gradients of what is before the ReLU, for every stride-th pixel of some rows.
 
     Args:
-        result: gradients behind it, their lines and columns.
+        result: gradients behind it, where they begin, and columns from line to line.
         seen, layout, size: as everywhere.
-        place: n of the image, the channel, the first row and column, and the stride.
+        place: n of the image, the channel, the first row, that behind the last, the first column,
+            and the stride.
         to_x: for the gradients.
         adds: whether to add.
         parts: for their sums, and those of their products with factor x + shift, and where.
     """
-    (result, lines, columns), (n, channel, row, side, stride), (parts, own) = (
-        result,
-        place,
-        parts,
-    )
-    x, factor, shift = seen
+    (result, begin, apart), (n, channel, top, last, side, stride) = result, place
+    (x, factor, shift), (parts, own) = seen, parts
     pixel_step, channel_step = layout
     _, height, width, sources, _, channels = size
     numbers, other = sources * channels, own + len(parts) // 2
     a, b = load(factor, n * numbers + channel), load(shift, n * numbers + channel)
     sums, products = load(parts, own), load(parts, other)
     image = n * height * width * numbers + channel * channel_step
-    for line in range(lines):
-        at = image + ((row + line * stride) * width + side) * pixel_step
-        for column in range(columns):
-            standard = fused(load(x, at), a, b)
-            value = unless_negative(standard, load(result, (line * columns + column) * WIDTH))
+    for row in range(top, last, stride):
+        at, line = image + row * width * pixel_step, begin + (row - top) // stride * apart * WIDTH
+        for column in range(side, width, stride):
+            own_x = at + column * pixel_step
+            standard = fused(load(x, own_x), a, b)
+            value = unless_negative(standard, load(result, line + column // stride * WIDTH))
             sums, products = plus(sums, value), fused(value, standard, products)
             if adds:
-                value = plus(value, load(to_x, at))
-            store(to_x, at, value)
-            at += stride * pixel_step
+                value = plus(value, load(to_x, own_x))
+            store(to_x, own_x, value)
     store(parts, own, sums)
     store(parts, other, products)
 

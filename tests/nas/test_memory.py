@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nas.memory import free_memory, peak, resident
+from nas.memory import free_memory, give_back_freed, peak, resident
 
 MEMINFO = "MemTotal:  24000 kB\nMemFree:  100 kB\nMemAvailable:    2000 kB\n"
 
@@ -49,3 +49,17 @@ def test_a_process_with_a_hundred_megabytes_is_seen_to_have_them() -> None:
     assert 10**8 < highest < 3 * 10**8
     assert present < 10**8
     assert resident(process.pid) is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks glibc")
+def test_freed_memory_goes_back_to_the_system() -> None:
+    blocks = [b"x" * (100_000 + number) for number in range(1000)]
+    last = b"x" * 100_000  # keeps the end of the heap in use
+    before = resident()
+    del blocks
+    give_back_freed()
+    after = resident()
+    assert before is not None
+    assert after is not None
+    assert before - after > 50_000_000
+    assert last is not None

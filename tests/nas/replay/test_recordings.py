@@ -323,6 +323,13 @@ def test_an_arena_rests_before_work_is_recorded(monkeypatch: pytest.MonkeyPatch)
     assert rested == [False]
 
 
+def test_an_arena_rests_while_work_is_done_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+    monkeypatch.setattr(Arena, "rest", lambda self: order.append("rest"))
+    assert Recordings().warm_up(lambda: order.append("work") or "done") == "done"
+    assert order == ["rest", "work"]
+
+
 def test_recordings_share_memory_until_they_begin_anew() -> None:
     x, recordings = torch.rand(1 << 14), Measured()
     large, replay_large = recordings.record(lambda: torch.cat([x * 2, x + 1]).sum())
