@@ -100,6 +100,27 @@ def recorder_on(device: torch.device) -> Recorder:
     return CudaGraphs(device) if device.type == "cuda" else Recordings()
 
 
+@contextmanager
+def recorded_at_once(settings: RunSettings, device: torch.device) -> Iterator[tuple[int, int]]:
+    """Do not wait for long before an update is recorded on a CPU, in this context.
+
+    Yields:
+        How many updates of a kind, at least one, may take longer than those behind them, and how
+        many more would if they were recorded as ever.
+    """
+    if not settings.capture:
+        yield 1, 0
+        return
+    patience = Recordings.patience
+    Recordings.patience = 1
+    try:
+        recorder = recorder_on(device)
+        spared = patience - 1 if isinstance(recorder, Recordings) else 0
+        yield recorder.patience + 1 + recorder.is_exact, spared
+    finally:
+        Recordings.patience = patience
+
+
 class Captured(Generic[Batch]):
     """The updates of an engine, replayed where they have been captured.
 

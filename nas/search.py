@@ -167,6 +167,11 @@ def check_settings(settings: SearchSettings) -> None:
     check_spaces(settings)
     check_parts(settings.training.batch_size)
     check_capture(settings.run)
+    if settings.run.capture and settings.cell.relaxation == "single-path":
+        raise UsageError(
+            "--capture replays a step without new random numbers, and --relaxation single-path "
+            "draws operations in each: leave one of them out."
+        )
 
 
 def _check_game(settings: SearchSettings) -> None:

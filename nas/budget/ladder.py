@@ -1,20 +1,23 @@
 """Cheaper settings for a search, from no loss of its mathematics to most.
 
 A rung is laid over all rungs before it. Where memory is limited, each is tried with recomputed
-cells too, which are the same mathematics in more time.
+cells too, which are the same mathematics in more time; where time is, with captured steps, which
+are the same mathematics in more memory.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 import msgspec
 
 from nas.errors import UsageError
 from nas.settings import SearchSettings
 from nas.unused import unused_in_search
+
+Saving = Literal["memory", "time"]
 
 
 @dataclass(frozen=True)
@@ -42,13 +45,14 @@ class Candidate:
         settings: all of them.
         changes: those that differ from the user's, by name.
         losses: what the search loses by them.
-        saves_memory_alone: whether it takes no less time than the candidate before it.
+        saves: what it takes less of than the last candidate of which this is None, by the same
+            mathematics and at the cost of the other one.
     """
 
     settings: SearchSettings
     changes: Mapping[str, Any] = field(default_factory=dict)
     losses: tuple[str, ...] = ()
-    saves_memory_alone: bool = False
+    saves: Saving | None = None
 
 
 DISCRIMINATOR, BF16 = "a discriminator", "bf16 on a GPU"
@@ -79,7 +83,11 @@ LADDER = (
 )
 """In order. A rung with a setting that this version does not have is passed over."""
 
-RECOMPUTED = Rung({"recompute_cells": True}, "nothing but time")
+SAVING: Mapping[Saving, Rung] = {
+    "memory": Rung({"recompute_cells": True}, "nothing but time"),
+    "time": Rung({"capture": True}, "nothing but memory"),
+}
+"""The same mathematics, in less of one and more of the other."""
 
 
 def candidates(
@@ -87,7 +95,7 @@ def candidates(
     given: Collection[str],
     has: Collection[str],
     check: Callable[[SearchSettings], None],
-    memory_limited: bool,
+    limited: Collection[Saving],
 ) -> Iterator[Candidate]:
     """The user's settings, then cheaper ones, in the order in which they are to be tried.
 
@@ -97,7 +105,7 @@ def candidates(
             default.
         has: of what rungs need, what this search and this machine have.
         check: raises UsageError for settings that contradict each other; these are left out.
-        memory_limited: whether less memory at the cost of time may help.
+        limited: what there must not be too much of.
     """
     kept = {*given, *_changed(settings)}
 
@@ -110,16 +118,23 @@ def candidates(
         )
 
     present = Candidate(settings)
-    yield present
-    if memory_limited and allowed(RECOMPUTED, present.settings):
-        yield _recomputed(present)
+    yield from _with_savings(present, limited, allowed)
     for rung in LADDER:
-        if not allowed(rung, present.settings):
-            continue
-        present = _laid_over(present, rung)
-        yield present
-        if memory_limited and allowed(RECOMPUTED, present.settings):
-            yield _recomputed(present)
+        if allowed(rung, present.settings):
+            present = _laid_over(present, rung)
+            yield from _with_savings(present, limited, allowed)
+
+
+def _with_savings(
+    present: Candidate,
+    limited: Collection[Saving],
+    allowed: Callable[[Rung, SearchSettings], bool],
+) -> Iterator[Candidate]:
+    """A candidate, and the same mathematics in less of what is limited."""
+    yield present
+    for saves, rung in SAVING.items():
+        if saves in limited and allowed(rung, present.settings):
+            yield replace(_laid_over(present, rung), saves=saves)
 
 
 def with_values(settings: SearchSettings, values: Mapping[str, Any]) -> SearchSettings:
@@ -137,11 +152,6 @@ def _laid_over(candidate: Candidate, rung: Rung) -> Candidate:
     changes = {**candidate.changes, **rung.changes}
     changes = {name: value for name, value in changes.items() if value != defaults[name]}
     return Candidate(settings, changes, (*candidate.losses, rung.loss))
-
-
-def _recomputed(candidate: Candidate) -> Candidate:
-    laid = _laid_over(candidate, RECOMPUTED)
-    return Candidate(laid.settings, laid.changes, laid.losses, saves_memory_alone=True)
 
 
 def _passes(check: Callable[[SearchSettings], None], settings: SearchSettings) -> bool:

@@ -46,7 +46,8 @@ class Measured(Struct, frozen=True):
 
     Attributes:
         steps: of an epoch.
-        start_seconds: from the start of the process to the first step.
+        start_seconds: from the start of the process to the first step, and what the first ones
+            take longer than others.
         seconds: of each kind of thing that a run consists of, by the name in its timetable.
         peak_bytes: largest memory.
         base_bytes: memory before the first step, which no smaller image saves.

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import torch
 
-from nas.budget.ladder import BF16, DISCRIMINATOR, Candidate, candidates
+from nas.budget.ladder import BF16, DISCRIMINATOR, Candidate, Saving, candidates
 from nas.budget.limits import (
     Limits,
     Measured,
@@ -25,11 +25,19 @@ from nas.budget.limits import (
 from nas.budget.probe import probe
 from nas.budget.timetable import Timetable, steps_of
 from nas.devices import resolve_device
+from nas.errors import UsageError
 from nas.ranks import agreed, gathered
 from nas.settings import BudgetSettings, SearchSettings
 from nas.tracking import duration
 
 YOURS = "your settings"
+
+MOST_GAIN = {"cpu": 2.5, "cuda": 10.0}
+"""By captured steps, on a device: so many times as fast, a run may still be expected to fit. On a
+CPU up to 1.8 were seen (`tools/benchmark_step.py`); the other is a guess."""
+
+CAPTURED_AFTER = 15
+"""Steps that a probe takes, about, until the first one is replayed."""
 
 SHORTEST_PROBE = 30.0
 """Seconds that one candidate has at least, as long as the probe has them."""
@@ -140,25 +148,47 @@ def climb(
     measure: Callable[[SearchSettings], Measured | Unmeasured],
     limits: Limits,
     spent: Callable[[], float],
+    most_gain: float = MOST_GAIN["cpu"],
 ) -> Iterator[Tried]:
     """Try one candidate after the other, up to the first that fits.
 
-    What saves memory alone is tried only behind what is fast enough.
+    What saves memory at the cost of time, or time at that of memory, is tried only where this may
+    help and can be measured, and no longer once it could not.
 
     Args:
         offered: in the order of trial.
         measure: says what settings take.
         limits: of the run.
         spent: seconds since the probe began.
+        most_gain: that captured steps may bring.
     """
-    before: Tried | None = None
+    beside: Tried | None = None
+    hopeless: set[Saving] = set()
     for candidate in offered:
-        if candidate.saves_memory_alone and before and before.is_measured and not before.fits_time:
+        saves = candidate.saves
+        left = limits.probe_seconds - spent()
+        if saves and (
+            saves in hopeless or (beside and not _may_help(saves, beside, most_gain, left))
+        ):
             continue
-        before = Tried(candidate, measure(candidate.settings), spent(), limits)
-        yield before
-        if before.fits:
+        tried = Tried(candidate, measure(candidate.settings), spent(), limits)
+        yield tried
+        if tried.fits:
             return
+        if saves is None:
+            beside = tried
+        elif not tried.is_measured:
+            hopeless.add(saves)
+
+
+def _may_help(saves: Saving, beside: Tried, most_gain: float, left: float) -> bool:
+    """Whether saving what a candidate takes too much of may make it fit, and can be measured."""
+    if not beside.is_measured:
+        return saves == "memory"
+    if saves == "memory":
+        return beside.fits_time
+    needed = beside.measured.start_seconds + CAPTURED_AFTER * beside.step_seconds
+    return beside.fits_memory and beside.excess < most_gain and needed < left / 2
 
 
 def pick(
@@ -189,22 +219,34 @@ def pick(
     def spent() -> float:
         return agreed(time.monotonic() - started)
 
+    unlimited = msgspec.structs.replace(settings, budget=BudgetSettings())
+
     def measure(wanted: SearchSettings) -> Measured | Unmeasured:
         left = limits.probe_seconds - spent()
-        return worst(gathered(probe(wanted, max(left / 2, min(left, SHORTEST_PROBE)))))
+        try:
+            found = probe(wanted, max(left / 2, min(left, SHORTEST_PROBE)))
+        except UsageError as error:
+            if wanted == unlimited:
+                raise
+            found = Unmeasured(str(error).rstrip("."))
+        return worst(gathered(found))
 
-    unlimited = msgspec.structs.replace(settings, budget=BudgetSettings())
-    offered = candidates(unlimited, given, _has(settings), check, limits.bytes is not None)
+    device = resolve_device(settings.run.device)
+    offered = candidates(unlimited, given, _has(settings, device), check, _limited(limits))
     tried = []
-    for each in climb(offered, measure, limits, spent):
+    for each in climb(offered, measure, limits, spent, MOST_GAIN[device.type]):
         say(f"{each}{', which fits' if each.fits else ''}.")
         tried.append(each)
     return tried
 
 
-def _has(settings: SearchSettings) -> list[str]:
+def _limited(limits: Limits) -> list[Saving]:
+    amounts: dict[Saving, float | None] = {"memory": limits.bytes, "time": limits.seconds}
+    return [name for name, most in amounts.items() if most is not None]
+
+
+def _has(settings: SearchSettings, device: torch.device) -> list[str]:
     """What rungs may need and this search and machine have."""
-    device = resolve_device(settings.run.device)
     found = {
         DISCRIMINATOR: settings.space.space != "none",
         BF16: device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False),

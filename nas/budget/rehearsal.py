@@ -24,6 +24,7 @@ from nas.budget.limits import Measured, Unmeasured
 from nas.budget.memory import peak_bytes, present_bytes
 from nas.budget.probe_messages import Answer, Refusal, Request, decoded
 from nas.budget.timetable import LAST, Timetable, is_rare
+from nas.captured import recorded_at_once
 from nas.data.batches import Shuffled
 from nas.devices import resolve_device, set_threads
 from nas.errors import UserError, is_out_of_memory
@@ -58,22 +59,28 @@ class _Clock:
             torch.cuda.synchronize(self.device)
         return time.time() - self.started
 
-    def median(self, action: Callable[[], object], most: int) -> float:
-        """Seconds that an action takes, after it has been done once to warm up.
+    def median(
+        self, action: Callable[[], object], most: int, untimed: int = 1
+    ) -> tuple[float, list[float]]:
+        """Seconds that an action takes, after it has been done some times to warm up.
 
-        Where the time is over by then, those of that once, which are more.
+        Where the time is over by then, those of that once, which are more, or of one more action.
 
         Args:
             action: what is timed.
             most: how often, at most.
+            untimed: how often it is done before.
+
+        Returns:
+            The seconds, and those of the first times.
         """
-        warm_up = self._timed(action)
+        first = [self._timed(action) for _ in range(untimed)]
         taken: list[float] = []
         while len(taken) < most and not (len(taken) >= LEAST and sum(taken) > ENOUGH_SECONDS):
-            if self.now() + warm_up > self.seconds:
+            if (taken or untimed == 1) and self.now() + first[-1] > self.seconds:
                 break
             taken.append(self._timed(action))
-        return statistics.median(taken or [warm_up])
+        return statistics.median(taken or first), first
 
     def _timed(self, action: Callable[[], object]) -> float:
         before = self.now()
@@ -117,12 +124,16 @@ def measure(request: Request) -> Measured:
     base = present_bytes(device)
     start = clock.now()
     seconds: dict[str, float] = {}
-    for name, place in sorted(table.places().items(), key=lambda item: item[1]):
-        seconds[name] = clock.median(partial(stage.step, *place), 1 if is_rare(name) else MOST)
+    with recorded_at_once(settings.run, device) as (untimed, spared):
+        for name, place in sorted(table.places().items(), key=lambda item: item[1]):
+            times = (1, 1) if is_rare(name) else (MOST, untimed)
+            seconds[name], first = clock.median(partial(stage.step, *place), *times)
+            first += first[:1] * (spared if len(first) > 1 else 0)
+            start += max(0.0, sum(first) - len(first) * seconds[name])
     with Tracker(stage.folder, say=lambda sentence: None) as tracker:
         for name, epoch in table.ends().items():
             action = _end_run if name == LAST else partial(_end, epoch=epoch, tracker=tracker)
-            seconds[name] = clock.median(partial(action, stage), 1)
+            seconds[name], _ = clock.median(partial(action, stage), 1)
     unseen = UNSEEN_BYTES if device.type == "cpu" else 0.0
     return Measured(table.steps, start, seconds, peak_bytes(device) + unseen, base + unseen)
 

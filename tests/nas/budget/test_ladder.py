@@ -11,7 +11,15 @@ from hypothesis import given as generated
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from nas.budget.ladder import BF16, DISCRIMINATOR, LADDER, Candidate, candidates, with_values
+from nas.budget.ladder import (
+    BF16,
+    DISCRIMINATOR,
+    LADDER,
+    Candidate,
+    Saving,
+    candidates,
+    with_values,
+)
 from nas.search import check_settings
 from nas.settings import (
     ArchitectureSettings,
@@ -33,9 +41,9 @@ def offered(
     settings: SearchSettings,
     given: Collection[str] = (),
     has: Collection[str] = (DISCRIMINATOR,),
-    memory: bool = False,
+    limited: Collection[Saving] = (),
 ) -> list[Candidate]:
-    return list(candidates(settings, given, has, check_settings, memory))
+    return list(candidates(settings, given, has, check_settings, limited))
 
 
 def changes(found: list[Candidate]) -> list[dict[str, Any]]:
@@ -56,8 +64,8 @@ def test_the_published_settings_come_first_and_each_loss_comes_later() -> None:
 
 
 def test_with_a_limit_of_memory_each_is_tried_with_recomputed_cells_too() -> None:
-    found = offered(SearchSettings(), memory=True)
-    again = [each for each in found if each.saves_memory_alone]
+    found = offered(SearchSettings(), limited=["memory"])
+    again = [each for each in found if each.saves == "memory"]
     assert [each.changes.get("recompute_cells", False) for each in found] == [
         False,
         True,
@@ -65,6 +73,20 @@ def test_with_a_limit_of_memory_each_is_tried_with_recomputed_cells_too() -> Non
     for plain, recomputed in zip(found[::2], found[1::2], strict=True):
         assert recomputed.changes == {**plain.changes, "recompute_cells": True}
         assert recomputed.settings == with_values(plain.settings, {"recompute_cells": True})
+
+
+def test_with_a_limit_of_time_each_is_tried_with_captured_steps_too() -> None:
+    found = offered(SearchSettings(), limited=["time"])
+    captured = [each for each in found if each.saves == "time"]
+    assert [each.settings.cell.relaxation for each in found if each.saves is None][-1] == (
+        "single-path"
+    )
+    draws = [each for each in found if each.settings.cell.relaxation == "single-path"]
+    assert [each.saves for each in draws] == [None]
+    for plain, beside in zip(found[::2], found[1::2], strict=False):
+        assert beside.changes == {**plain.changes, "capture": True}
+        assert beside.losses == (*plain.losses, "nothing but memory")
+    assert len(captured) == len(found) // 2
 
 
 def test_bf16_comes_last_where_the_machine_has_it() -> None:
@@ -106,23 +128,25 @@ def test_what_the_user_has_set_stays(
     assert changes(offered(settings, given)) == expected
 
 
-NAMES = sorted({name for rung in LADDER for name in rung.changes} | {"recompute_cells", "radius"})
+NAMES = sorted(
+    {name for rung in LADDER for name in rung.changes} | {"recompute_cells", "capture", "radius"}
+)
 
 
 @examples(max_examples=25, deadline=None)
 @generated(
     given=st.sets(st.sampled_from(NAMES)),
     space=st.sampled_from(["cell", "flexvgg"]),
-    memory=st.booleans(),
+    limited=st.sets(st.sampled_from(["memory", "time"])),
 )
 def test_candidates_differ_by_their_changes_alone_and_may_be_given_by_hand(
-    given: set[str], space: Any, memory: bool
+    given: set[str], space: Any, limited: set[Saving]
 ) -> None:
     settings = SearchSettings(
         space=SpaceSettings(space=space),
         training=TrainingSettings(epochs=7, batch_size=3),
     )
-    found = offered(settings, given, (DISCRIMINATOR, BF16), memory)
+    found = offered(settings, given, (DISCRIMINATOR, BF16), limited)
     for each in found:
         assert given.isdisjoint(each.changes)
         assert each.settings == with_values(settings, each.changes)
@@ -135,9 +159,9 @@ def test_candidates_differ_by_their_changes_alone_and_may_be_given_by_hand(
 
 def test_a_segmenter_alone_keeps_its_product_until_all_second_order_terms_go() -> None:
     settings = SearchSettings(backbone=SEARCHED_SEGMENTER, space=SpaceSettings(space="none"))
-    assert changes(offered(settings, has=(), memory=True)) == [{}, NO_DIAGNOSIS, FIRST]
+    assert changes(offered(settings, has=(), limited=["memory"])) == [{}, NO_DIAGNOSIS, FIRST]
 
 
 def test_recomputed_cells_that_are_set_already_are_not_offered() -> None:
     settings = SearchSettings(cell=CellSettings(recompute_cells=True))
-    assert not any(each.saves_memory_alone for each in offered(settings, memory=True))
+    assert not any(each.saves for each in offered(settings, limited=["memory"]))

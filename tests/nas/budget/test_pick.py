@@ -4,17 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from nas.budget.ladder import Candidate
+from nas.budget import pick
+from nas.budget.ladder import Candidate, Saving
 from nas.budget.limits import Limits, Measured, Unmeasured
 from nas.budget.pick import Tried, as_options, climb
-from nas.settings import ArchitectureSettings, SearchSettings, TrainingSettings
+from nas.errors import UsageError
+from nas.search import check_settings
+from nas.settings import (
+    ArchitectureSettings,
+    BudgetSettings,
+    RunSettings,
+    SearchSettings,
+    TrainingSettings,
+)
 
-EPOCHS = 3
+EPOCHS, MANY = 3, 500
 SETTINGS = SearchSettings(
     training=TrainingSettings(epochs=EPOCHS), architecture=ArchitectureSettings(diagnose_every=0)
 )
@@ -27,9 +37,19 @@ def measured(seconds: float, size: float) -> Measured:
     return Measured(2, part, parts, size, 0.0)
 
 
-def candidate(number: int, saves_memory_alone: bool = False) -> Candidate:
+LONG = msgspec.structs.replace(SETTINGS, training=TrainingSettings(epochs=MANY))
+
+
+def long(seconds: float, size: float) -> Measured:
+    """As `measured`, of a run of many steps."""
+    part = seconds / (MANY * 3 + 2)
+    parts = dict.fromkeys(("step", "end of an epoch", "end of an epoch with pictures"), part)
+    return Measured(2, part, parts | {"end of the run": part}, size, 0.0)
+
+
+def candidate(number: int, saves: Saving | None = None) -> Candidate:
     """Told from others by its change."""
-    return Candidate(SETTINGS, {"number": number}, saves_memory_alone=saves_memory_alone)
+    return Candidate(SETTINGS, {"number": number}, saves=saves)
 
 
 def climbed(
@@ -40,8 +60,8 @@ def climbed(
     offered = []
     for seconds, size, less in rungs:
         for alone, found in (
-            (False, measured(seconds, size)),
-            (True, measured(1.1 * seconds, less)),
+            (None, measured(seconds, size)),
+            ("memory", measured(1.1 * seconds, less)),
         ):
             offered.append(candidate(len(offered), alone))
             answers.append(found)
@@ -109,6 +129,61 @@ def test_a_larger_budget_never_picks_a_later_rung(
 def test_recomputed_cells_are_measured_only_behind_what_is_fast_enough() -> None:
     tried = climbed([(50.0, 9.0, 1.0), (5.0, 9.0, 1.0)], Limits(20.0, 2.0))
     assert [each.candidate.changes["number"] for each in tried] == [0, 2, 3]
+
+
+HOUR = Limits(3600.0, 2.0)
+
+
+def numbers(
+    found: list[Measured | Unmeasured], offered: list[Candidate], spent: float = 0.0
+) -> list[int]:
+    """Of the candidates that are tried, of runs of many steps."""
+    answers = iter(found)
+    asked = [Candidate(LONG, one.changes, saves=one.saves) for one in offered]
+    tried = climb(asked, lambda _: next(answers), HOUR, lambda: spent)
+    return [one.candidate.changes["number"] for one in tried]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "size", "spent", "expected"),
+    [
+        (8000.0, 1.0, 0.0, [0, 1]),
+        (9001.0, 1.0, 0.0, [0]),  # too slow by more than can be won
+        (3000.0, 9.0, 0.0, [0]),  # fast enough, but too large
+        (8000.0, 9.0, 0.0, [0]),  # both
+        (8000.0, 1.0, 200.0, [0]),  # no time to measure it
+    ],
+)
+def test_captured_steps_are_measured_only_where_they_may_help(
+    seconds: float, size: float, spent: float, expected: list[int]
+) -> None:
+    found: list[Measured | Unmeasured] = [long(seconds, size), long(5000.0, 1.0)]
+    assert numbers(found, [candidate(0), candidate(1, "time")], spent) == expected
+
+
+def test_captured_steps_that_cannot_be_measured_are_not_tried_again() -> None:
+    found = [long(8000.0, 1.0), Unmeasured("refused"), long(7000.0, 1.0), long(100.0, 1.0)]
+    offered = [candidate(0), candidate(1, "time"), candidate(2), candidate(3, "time"), candidate(4)]
+    assert numbers(found, offered) == [0, 1, 2, 4]
+
+
+def test_what_cannot_be_captured_is_no_candidate_and_no_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def probe(settings: SearchSettings, seconds: float) -> Measured:
+        if settings.run.capture:
+            raise UsageError("--capture: it draws random numbers.")
+        return long(1e4 if settings.architecture.order == "second" else 1e3, 1.0)
+
+    monkeypatch.setattr(pick, "probe", probe)
+    own = msgspec.structs.replace(LONG, budget=BudgetSettings(budget=("80min",)))
+    told: list[str] = []
+    tried = pick.pick(own, (), check_settings, told.append)
+    assert tried[-1].options == "--order first"
+    assert "--capture: --capture: it draws random numbers." in told
+    captured = msgspec.structs.replace(own, run=RunSettings(capture=True))
+    with pytest.raises(UsageError, match="draws random numbers"):
+        pick.pick(captured, (), check_settings, told.append)
 
 
 def test_what_could_not_be_measured_does_not_fit() -> None:

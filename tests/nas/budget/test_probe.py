@@ -20,6 +20,7 @@ from nas.budget.probe import probe
 from nas.budget.probe_messages import Answer, Refusal, Request, decoded, encoded
 from nas.budget.timetable import Timetable
 from nas.errors import DataError, RunError
+from nas.replay.recordings import Recordings
 from nas.runs import RunFolder
 from nas.settings import (
     ArchitectureSettings,
@@ -107,18 +108,18 @@ def test_the_steps_are_computed_by_the_kernels_that_are_asked_for(
         rehearsal.measure(request)
 
 
-def test_what_many_epochs_take_is_added_and_steps_are_medians(
-    settings: SearchSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Steps of 9 s to warm up, then of 1, 3.5 and 2 s, which is enough; ends of no time."""
+def rehearsed(
+    settings: SearchSettings, lengths: list[float], place: Path, monkeypatch: pytest.MonkeyPatch
+) -> Measured:
+    """What is measured of steps of these lengths, and ends of no time."""
     from nas.budget import rehearsal
 
-    folder = RunFolder(tmp_path / "run")
+    folder = RunFolder(place / "run")
     folder.begin("search", settings)
-    now, lengths = [100.0], iter([9.0, 1.0, 3.5, 2.0])
+    now, following = [100.0], iter(lengths)
 
     def step(epoch: int, step: int) -> None:
-        now[0] += next(lengths)
+        now[0] += next(following)
 
     stage = SimpleNamespace(step=step, folder=folder)
     table = Timetable(epochs=1, phases=1, steps=1, warmup=0, diagnose_every=0)
@@ -133,10 +134,31 @@ def test_what_many_epochs_take_is_added_and_steps_are_medians(
     for name, fake in fakes.items():
         monkeypatch.setattr(rehearsal, name, fake)
     monkeypatch.setattr(rehearsal.time, "time", lambda: now[0])
-    found = rehearsal.measure(Request(settings, 2, folder.path, 98.0, 900.0, 900.0))
-    assert (found.start_seconds, found.seconds["step"]) == (2.0, 2.0)
+    return rehearsal.measure(Request(settings, 2, folder.path, 98.0, 900.0, 900.0))
+
+
+def test_what_many_epochs_take_is_added_and_steps_are_medians(
+    settings: SearchSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Steps of 9 s to warm up, then of 1, 3.5 and 2 s, which is enough."""
+    found = rehearsed(settings, [9.0, 1.0, 3.5, 2.0], tmp_path, monkeypatch)
+    assert (found.start_seconds, found.seconds["step"]) == (2.0 + (9.0 - 2.0), 2.0)
     assert found.seconds["end of the run"] == 0.0
     assert (found.base_bytes, found.peak_bytes) == (4e8, 6e8)
+
+
+def test_of_captured_steps_replays_are_timed_and_the_first_ones_are_added(
+    settings: SearchSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One as ever, of ten, one that is recorded and one that is checked; then replays."""
+    run = msgspec.structs.replace(settings.run, capture=True, device="cpu")
+    captured = msgspec.structs.replace(settings, run=run)
+    found = rehearsed(captured, [4.0, 8.0, 5.0] + [0.5] * 15, tmp_path, monkeypatch)
+    assert found.seconds["step"] == 0.5
+    assert found.start_seconds == 2.0 + (10 * 4.0 + 8.0 + 5.0) - 12 * 0.5
+    assert Recordings.patience == 10
+    late = rehearsed(captured, [4.0, 895.0, 5.0, 0.5], tmp_path / "late", monkeypatch)
+    assert late.seconds["step"] == 0.5
 
 
 def test_damaged_data_is_refused_as_by_a_search(settings: SearchSettings) -> None:

@@ -24,14 +24,15 @@ GB = 1e9
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[SearchSettings]:
     """Replaces the probe: second order takes 10 s a step and 2 GB, one product 5 s, first order 1 s
-    and 1 GB; recomputed cells half the memory. The settings that are asked for are kept."""
+    and 1 GB; recomputed cells half the memory, captured steps half the time. The settings that are
+    asked for are kept."""
     found: list[SearchSettings] = []
 
     def probe(settings: SearchSettings, seconds: float) -> Measured | Unmeasured:
         found.append(settings)
         architecture = settings.architecture
         first, both = architecture.order == "first", architecture.product_for == "both"
-        step = 1.0 if first else 10.0 if both else 5.0
+        step = (1.0 if first else 10.0 if both else 5.0) / (2 if settings.run.capture else 1)
         size = (1 if first else 2) * GB / (2 if settings.cell.recompute_cells else 1)
         ends = dict.fromkeys(ENDS, 0.0)
         return Measured(1, 0.0, {"step": step, "step of the warm-up": 1.0, **ends}, size, GB / 4)
@@ -74,29 +75,45 @@ def same_run(first: Path, second: Path) -> bool:
 def test_a_tight_budget_runs_and_resumes_as_its_pick_does_by_hand(
     command: Command, search_options: list[object], asked: list[SearchSettings]
 ) -> None:
-    found = command("search", *search_options, "--run-dir", "run", "--budget", "0.1min")
+    found = command("search", *search_options, "--run-dir", "run", "--budget", "0.05min")
     assert found.code == 0, found
     assert len(asked) == 3
-    assert "--budget 0.1min has picked --order first: 2 s and 1.00 GB" in found.out
+    assert "--budget 0.05min has picked --order first: 2 s and 1.00 GB" in found.out
     command("search", *search_options, "--run-dir", "hand", "--order", "first")
     assert same_run(Path("run"), Path("hand"))
     record = json.loads(Path("run/budget.json").read_text())
     assert record["picked"] == "--order first"
-    assert [row["seconds"] > 4 for row in record["tried"]] == [True, True, False]
+    assert [row["seconds"] > 3 for row in record["tried"]] == [True, True, False]
     assert "has picked --order first" in Path("run/notes.txt").read_text()
     assert "--product-for discriminator" in Path("run/budget.md").read_text()
 
     RunFolder(Path("run")).checkpoint("last").unlink()
-    for budget in ((), ("--budget", "0.1min")):
+    for budget in ((), ("--budget", "0.05min")):
         result = command("search", "--run-dir", "run", "--resume", *budget)
         assert result.code == 0, result
     assert len(asked) == 3
     assert json.loads(Path("run/budget.json").read_text()) == record
     assert same_run(Path("run"), Path("hand"))
     again = command("search", "--run-dir", "run", "--resume", "--budget", "2h")
-    again.refused(4, "was started with --budget 0.1min")
+    again.refused(4, "was started with --budget 0.05min")
     none = command("search", "--run-dir", "hand", "--resume", "--budget", "2h")
     none.refused(4, "was started with no --budget")
+
+
+def test_time_is_won_by_captured_steps_before_anything_is_lost(
+    command: Command,
+    search_options: list[object],
+    asked: list[SearchSettings],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pick, "CAPTURED_AFTER", 0)
+    found = command("search", *search_options, "--run-dir", "run", "--budget", "0.2min")
+    assert found.code == 0, found
+    assert [each.run.capture for each in asked] == [False, True]
+    assert "has picked --capture: 10 s and 2.00 GB" in found.out
+    assert "What is lost: nothing but memory." in found.out
+    command("search", *search_options, "--run-dir", "hand", "--capture")
+    assert same_run(Path("run"), Path("hand"))
 
 
 def test_memory_is_won_by_recomputed_cells_before_anything_is_lost(
@@ -118,7 +135,7 @@ def test_what_is_given_is_not_touched(
     Path("recipe.toml").write_text('[architecture]\nproduct_for = "both"\n')
     result = command(
         *("search", *search_options, "--config", "recipe.toml", "--order", "second"),
-        *("--budget", "0.1min", "--run-dir", "run"),
+        *("--budget", "0.05min", "--run-dir", "run"),
     )
     result.refused(2, "nothing fits. The cheapest, your settings, would take 20 s and 2.00 GB")
     assert all(each.architecture == asked[0].architecture for each in asked)
