@@ -5,8 +5,8 @@
     python tools/benchmark_scaling.py --quick
 
 One of the four is varied at a time, around a centre. What is measured, and how, is told in
-`benchmark_step.py`, which measures it; rows that stand in --out are not measured again. The plain
-step stands beside the engine's where it fits into --memory-gb and --cell-seconds.
+`benchmark_step.py`, which measures it; rows that stand in --out are not measured again. The three
+sides stand beside each other where they fit into --memory-gb and --cell-seconds.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
-from benchmark_step import Cell, NotRun, measure
+from benchmark_step import SIDES, Cell, NotRun, measure
 
 from nas.devices import resolve_device
 
@@ -29,7 +29,6 @@ CELLS = "NRNRNRNRN"
 
 AXES = ("pixels", "cells", "channels", "batch")
 FIGURES = ("s", "MB", "tensor MB", "launches")
-SIDES = ("plain", "engine")
 COLUMNS = ("axis", "value", "px", "backbone", "batch", "channels", "layout", "side", *FIGURES)
 
 

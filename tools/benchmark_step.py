@@ -66,7 +66,8 @@ CLASSES, CHANNELS = 4, 1
 SMALL = 64
 """Pixels of steps on a CPU that are not timed."""
 RATE, ARCHITECTURE_RATE, PRESSURE = 1e-4, 1e-4, 0.01
-SIDES = ("plain", "engine", "captured")
+PLAIN = "plain"
+SIDES = (PLAIN, "engine", "captured")
 CAPTURED_AFTER = 1
 """Steps before one is captured; the second one behind these is compared, the others are replays."""
 ORDERS = ("first", "second")
@@ -83,12 +84,14 @@ FIGURES = (
     "copy share",
 )
 
+COMPARED = {"ratio": "s", "memory ratio": "MB", "tensor ratio": "tensor MB"}
+"""Figures of the plain side, divided by those of another one."""
+
 
 def columns(sides: Sequence[str]) -> list[str]:
     """Those of the table: where a row stands, what the sides need, and how they compare."""
-    compared = (
-        ["ratio", "memory ratio", "tensor ratio"] if {"plain", "engine"} <= set(sides) else []
-    )
+    others = [side for side in sides if side != PLAIN] if PLAIN in sides else []
+    compared = [f"{side} {name}" for name in COMPARED for side in others]
     own = [f"{side} {figure}" for figure in FIGURES for side in sides]
     return [*PLACES, *compared, *own]
 
@@ -405,11 +408,9 @@ def row(cell: Cell, figures: Mapping[str, Mapping[str, Any]], rates: Rates) -> d
             f"{side} product share": f"{own['flops'] / own['s'] / rates.flops:.0%}",
             f"{side} copy share": f"{own['bytes'] / own['s'] / rates.bytes:.0%}",
         }
-    if {"plain", "engine"} <= figures.keys():
-        plain, engine = figures["plain"], figures["engine"]
-        told["ratio"] = f"{plain['s'] / engine['s']:.2f}"
-        told["memory ratio"] = f"{plain['MB'] / engine['MB']:.2f}"
-        told["tensor ratio"] = f"{plain['tensor MB'] / engine['tensor MB']:.2f}"
+        if PLAIN in figures:
+            for name, figure in COMPARED.items():
+                told[f"{side} {name}"] = f"{figures[PLAIN][figure] / own[figure]:.2f}"
     return {column: told[column] for column in columns(list(figures))}
 
 

@@ -36,9 +36,9 @@ def test_a_quick_run_writes_its_table_and_goes_on_with_it(tmp_path: Path) -> Non
     (row,) = csv.DictReader(out.open())
     assert (row["px"], row["batch"], row["order"]) == ("32", "2", "second")
     for ratio, figure in (
-        ("ratio", "s"),
-        ("memory ratio", "MB"),
-        ("tensor ratio", "tensor MB"),
+        ("engine ratio", "s"),
+        ("engine memory ratio", "MB"),
+        ("engine tensor ratio", "tensor MB"),
     ):
         quotient = float(row[f"plain {figure}"]) / float(row[f"engine {figure}"])
         assert float(row[ratio]) == pytest.approx(quotient, rel=0.02)
