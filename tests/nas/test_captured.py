@@ -204,15 +204,33 @@ class Counting:
         return self.warm, self.recorded, self.replayed
 
 
+class Exact(Counting):
+    """Its replays do the work again."""
+
+    is_exact = True
+
+    def record(self, work: Callable[[], Any]) -> tuple[Any, Callable[[], None]]:
+        result, count = super().record(work)
+
+        def replay() -> None:
+            count()
+            with torch.enable_grad():
+                work()
+
+        return result, replay
+
+
 @contextmanager
-def toy(loss: Callable[[Tensor], Tensor] | None = None) -> Iterator[Any]:
+def toy(
+    loss: Callable[[Tensor], Tensor] | None = None, recorder: Callable[[], Counting] = Counting
+) -> Iterator[Any]:
     """One weight, whose updates a counter stands behind."""
     network = nn.Linear(1, 1, bias=False)
     own = loss or (lambda batch: (network.weight * batch).sum())
     optimizer = weight_optimizer(TrainingSettings(), list(network.parameters()), RATE, True)
     player = Player("one", list(network.parameters()), own, optimizer, UnrolledStep(0.0))
     situation = {"pressure": 0.0}
-    counting = Counting()
+    counting = recorder()
     engine: Bilevel[Any] = Bilevel([player], [], [network])
     captured = Captured(engine, counting, lambda: situation["pressure"])
     yield captured, counting, situation, network
@@ -223,6 +241,13 @@ def test_updates_are_captured_once_and_replayed() -> None:
         for step in range(WARM_UP + 3):
             captured.update_weights(torch.full((2,), float(step)))
         assert counting.counts() == (WARM_UP, 1, 2)
+
+
+def test_the_first_exact_replay_is_compared_with_an_update_as_before_the_recording() -> None:
+    with toy(recorder=Exact) as (captured, counting, _, _):
+        for _ in range(WARM_UP + 3):
+            captured.update_weights(torch.ones(2))
+        assert counting.counts() == (WARM_UP + 1, 1, 2)
 
 
 def test_other_shapes_and_orders_have_graphs_of_their_own() -> None:

@@ -150,7 +150,7 @@ def numbers(
         (8000.0, 1.0, 0.0, [0, 1]),
         (9001.0, 1.0, 0.0, [0]),  # too slow by more than can be won
         (3000.0, 9.0, 0.0, [0]),  # fast enough, but too large
-        (8000.0, 9.0, 0.0, [0]),  # both
+        (8000.0, 2.5, 0.0, [0]),  # both
         (8000.0, 1.0, 200.0, [0]),  # no time to measure it
     ],
 )
