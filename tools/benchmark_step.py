@@ -18,8 +18,9 @@ whole network, a pass backward one that a gradient comes back through. Launches 
 a GPU is given a kernel for. The shares are of the machine's own matrix product and copy, by what
 the step's operations of torch multiply, read and write; compiled kernels read and write less.
 
-The table in --out grows cell by cell; cells that stand in it are not measured again, so a grid that
-was stopped goes on. A cell that exceeds a limit is listed with the reason.
+The table in --out grows cell by cell; cells that stand in it are not measured again, so a grid
+that was stopped goes on. A cell that exceeds a limit is listed with the reason. Networks that draw
+random numbers (the dropout of FCN-32s) cannot be captured: nothing stands in these columns then.
 """
 
 from __future__ import annotations
@@ -66,8 +67,8 @@ CLASSES, CHANNELS = 4, 1
 SMALL = 64
 """Pixels of steps on a CPU that are not timed."""
 RATE, ARCHITECTURE_RATE, PRESSURE = 1e-4, 1e-4, 0.01
-PLAIN = "plain"
-SIDES = (PLAIN, "engine", "captured")
+PLAIN, CAPTURED = "plain", "captured"
+SIDES = (PLAIN, "engine", CAPTURED)
 CAPTURED_AFTER = 1
 """Steps before one is captured; the second one behind these is compared, the others are replays."""
 ORDERS = ("first", "second")
@@ -165,10 +166,10 @@ def new_taker(cell: Cell, side: str, device: torch.device) -> Taker:
         optimizers = Adam(theta, RATE), Adam(phi, RATE), Adam(alphas(game), ARCHITECTURE_RATE)
         search = PlainSearch(game, optimizers, RATE, second_order=second_order)
         return Taker(game, optimizers, lambda: search.step(train, validation))
-    engine = new_engine(game, second_order, side == "captured")
+    engine = new_engine(game, second_order, side == CAPTURED)
     updates: Any = engine
     held: Callable[[], int] = int
-    if side == "captured":
+    if side == CAPTURED:
         recorder = recorder_on(device)
         recorder.patience = min(recorder.patience, CAPTURED_AFTER)
         updates = Captured(engine, recorder)
@@ -256,11 +257,11 @@ def warm_up(cell: Cell, side: str, taker: Taker, device: torch.device) -> None:
     On a CPU, where kernels and libraries are loaded whatever the size, they see small images, but
     for updates that are captured: these are the real ones.
     """
-    if device.type == "cpu" and side != "captured":
+    if device.type == "cpu" and side != CAPTURED:
         new_taker(dataclasses.replace(cell, px=min(cell.px, SMALL)), side, device).step()
         taker.remember()
         return
-    for _ in range(CAPTURED_AFTER + 2 if side == "captured" else 1):
+    for _ in range(CAPTURED_AFTER + 2 if side == CAPTURED else 1):
         taker.step()
 
 
@@ -271,7 +272,7 @@ def measure_step(cell: Cell, side: str, device: torch.device) -> dict[str, Any]:
     before = 0 if cuda else present_bytes(device)
     taker = new_taker(cell, side, device)
     taker.remember()
-    for _ in range(CAPTURED_AFTER + 2 if side == "captured" else 0):
+    for _ in range(CAPTURED_AFTER + 2 if side == CAPTURED else 0):
         taker.step()
     begin = time.perf_counter()
     with (
@@ -285,7 +286,7 @@ def measure_step(cell: Cell, side: str, device: torch.device) -> dict[str, Any]:
     took = time.perf_counter() - begin
     memory = (peak_bytes(device) - before) / 2**20
     whole = work if cuda or side == "plain" else work_in_torch(cell)
-    graphs = 2 if side == "captured" and cuda else 0
+    graphs = 2 if side == CAPTURED and cuda else 0
     return {
         "seconds": took,
         "MB": memory,
@@ -374,7 +375,7 @@ def limit_memory(gigabytes: float) -> None:
 def measure(
     cell: Cell, steps: int, arguments: argparse.Namespace, deadline: float
 ) -> dict[str, dict[str, Any]]:
-    """All figures of a cell, by side.
+    """All figures of a cell, by side; without captured steps where they are refused.
 
     Raises:
         NotRun: it would not fit.
@@ -386,18 +387,24 @@ def measure(
             raise NotRun(f"the {arguments.minutes:g} minutes are over")
         return min(rest, arguments.cell_seconds)
 
-    figures = {
-        side: in_fresh_process(cell, [side], 0, arguments, left()) for side in arguments.sides
-    }
+    figures = {}
+    for side in arguments.sides:
+        try:
+            figures[side] = in_fresh_process(cell, [side], 0, arguments, left())
+        except NotRun as reason:
+            if side != CAPTURED or UsageError.__name__ not in str(reason):
+                raise
     ahead = sum(own["seconds"] for own in figures.values()) * steps
     if ahead > left():
         raise NotRun(f"timing would take {ahead:.0f} s, and {left():.0f} s are left for it")
-    times = in_fresh_process(cell, arguments.sides, steps, arguments, left())
+    times = in_fresh_process(cell, list(figures), steps, arguments, left())
     return {side: {**own, "s": statistics.median(times[side])} for side, own in figures.items()}
 
 
-def row(cell: Cell, figures: Mapping[str, Mapping[str, Any]], rates: Rates) -> dict[str, str]:
-    """A line of the table."""
+def row(
+    cell: Cell, figures: Mapping[str, Mapping[str, Any]], rates: Rates, sides: Sequence[str]
+) -> dict[str, str]:
+    """A line of the table; nothing stands where a side has no figures."""
     told = cell.place()
     for side, own in figures.items():
         told |= {f"{side} {name}": str(own[name]) for name in ("S", "D", "operations", "launches")}
@@ -411,7 +418,7 @@ def row(cell: Cell, figures: Mapping[str, Mapping[str, Any]], rates: Rates) -> d
         if PLAIN in figures:
             for name, figure in COMPARED.items():
                 told[f"{side} {name}"] = f"{figures[PLAIN][figure] / own[figure]:.2f}"
-    return {column: told[column] for column in columns(list(figures))}
+    return {column: told.get(column, "") for column in columns(sides)}
 
 
 def markdown(rows: Sequence[Mapping[str, str]], notes: Sequence[str]) -> str:
@@ -519,7 +526,8 @@ def main() -> None:
         if cell.place() in known:
             continue
         try:
-            rows.append(row(cell, measure(cell, steps[px], arguments, deadline), rates))
+            figures = measure(cell, steps[px], arguments, deadline)
+            rows.append(row(cell, figures, rates, arguments.sides))
             print(" | ".join(rows[-1].values()), flush=True)
         except NotRun as reason:
             notes.append(f"{px} px, {backbone}, batch {batch}, {order} order: not run, {reason}")

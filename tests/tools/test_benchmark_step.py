@@ -25,7 +25,11 @@ SPECIFICATION.loader.exec_module(machine_rates)
 
 
 def run(*words: str) -> str:
-    command = [sys.executable, str(TOOL), "--quick", "--device", "cpu", *words]
+    return tell("--quick", "--device", "cpu", *words)
+
+
+def tell(*words: str) -> str:
+    command = [sys.executable, str(TOOL), *words]
     return subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT).stdout
 
 
@@ -75,6 +79,16 @@ def test_captured_steps_are_replays(tmp_path: Path) -> None:
     assert 1000 < int(row["captured operations"]) < int(row["engine operations"]) / 2
     assert row["captured product share"] != "0%"
     assert 0.5 < float(row["captured tensor MB"]) / float(row["engine tensor MB"]) < 2
+
+
+def test_nothing_stands_where_a_step_cannot_be_captured(tmp_path: Path) -> None:
+    out = tmp_path / "grid.csv"
+    cell = ("--px", "32", "--batches", "2", "--channels", "4", "--layout", "R", "--steps", "1")
+    words = ("--backbones", "fcn32s?width=2", "--orders", "first", "--sides", "engine", "captured")
+    tell("--device", "cpu", *cell, *words, "--out", str(out))
+    (row,) = csv.DictReader(out.open())
+    assert float(row["engine s"]) > 0
+    assert {row[name] for name in row if name.startswith("captured ")} == {""}
 
 
 def test_cells_beyond_a_limit_are_listed_with_the_reason() -> None:
