@@ -16,6 +16,7 @@ from nas.cli.common import main as run_command
 from nas.cli.engines import EngineOptions, make_engine, refuse_unused_engine_options
 from nas.cli.stopping import stops_in_order
 from nas.comparison.recipe import Recipe, anchored_out, default_out, read_recipe
+from nas.errors import RunError
 from nas.runs import RunFolder, read_toml
 from nas.settings import Count
 
@@ -134,7 +135,11 @@ def _conclude(recipe: Recipe, options: Options, out: Path) -> Comparison:
 
 
 def _tell(comparison: Comparison, out: Path) -> None:
-    """Print the verdicts and where the numbers are."""
+    """Print the verdicts and where the numbers are.
+
+    Raises:
+        RunError: no cell came to its end.
+    """
     from nas.comparison.tables import unfinished
 
     for table in comparison.tables:
@@ -145,6 +150,8 @@ def _tell(comparison: Comparison, out: Path) -> None:
         print(f"\n{unfinished(comparison).replace('**', '')}")
         print("Run those that failed once more by --retry-failed.")
     print(f"\nWritten: {out}/comparison.md, .csv, .tex and .json")
+    if not any(cell.state == "finished" for cell in comparison.cells):
+        raise RunError(f"No cell came to its end; the reasons stand in {out / 'comparison.json'}.")
 
 
 def _list(recipe: Recipe, cells: Sequence[Cell], left: Sequence[Cell], engine: Engine) -> None:

@@ -263,3 +263,10 @@ def test_a_cell_that_fails_is_recorded_and_the_rest_goes_on(
     assert "1 failed" in Path("out/comparison.md").read_text()
     again = command("compare", path, "--out", "out")
     assert "2 of them done before" in again.out
+    method = "python:own:Failing"
+    alone = write_recipe(
+        tmp_path, methods=[method], seeds=[0], budget={"epochs": 9}, baseline=method
+    )
+    nothing = command("compare", alone, "--out", "alone", "--jobs", 1)
+    nothing.refused(4, "No cell came to its end; the reasons stand in ", "alone/comparison.json")
+    assert "is not a finite number" in str(read(Path("alone/comparison.json")).cells[0].reason)
