@@ -7,7 +7,7 @@ copied into the memory of the captured ones. A kind is what is updated, on batch
 Replays read learning rates from tensors; whatever else an update depends on is its situation, and a
 new situation is captured anew.
 
-What is captured must neither read a value on the host nor draw random numbers.
+What is captured must not read a value on the host, and on a GPU not draw random numbers.
 """
 
 from __future__ import annotations
@@ -44,10 +44,12 @@ class Recorder(Protocol):
         patience: how often work is done before it is recorded, at least once: libraries choose
             their kernels in it, and optimisers take their memory.
         is_exact: whether a replay computes what the work would, up to rounding at most.
+        draws: whether a replay draws random numbers anew.
     """
 
     patience: int
     is_exact: bool
+    draws: bool
 
     def begin(self) -> None:
         """Go on with other memory: what was recorded so far is no longer wanted."""
@@ -68,6 +70,7 @@ class CudaGraphs:
 
     patience = 3
     is_exact = False
+    draws = False
 
     def __init__(self, device: torch.device) -> None:
         self._stream = torch.cuda.Stream(device)
@@ -181,9 +184,9 @@ class Captured(Generic[Batch]):
 
     def _check_noise(self, batch: Batch) -> None:
         """Once, at the first batch."""
-        if not self._checked:
+        if not self._checked and not self._recorder.draws:
             check_noise(self._engine, batch)
-            self._checked = True
+        self._checked = True
 
     def _state(self) -> dict[str, list[Tensor]]:
         """Weights, buffers and what optimisers remember of each, by kind."""
@@ -341,8 +344,8 @@ def check_noise(engine: Bilevel[Batch], batch: Batch) -> None:
             loss(batch)
         if noise is not None and not noise.is_present():
             raise UsageError(
-                "--capture replays a step without new random numbers, and this one draws some "
-                "(dropout, --cue noised, sampled operations): leave it out."
+                "--capture replays a step on a GPU without new random numbers, and this one draws "
+                "some (dropout, --cue noised, sampled operations): leave it out."
             )
 
 

@@ -169,8 +169,8 @@ def check_settings(settings: SearchSettings) -> None:
     check_capture(settings.run)
     if settings.run.capture and settings.cell.relaxation == "single-path":
         raise UsageError(
-            "--capture replays a step without new random numbers, and --relaxation single-path "
-            "draws operations in each: leave one of them out."
+            "--capture replays the operations of one step, and --relaxation single-path goes "
+            "through others in each: leave one of them out."
         )
 
 

@@ -552,9 +552,9 @@ class RunSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     capture: bool = False
     """Replay the updates of a step in place of tens of thousands of small calls: as CUDA graphs,
     captured after three updates, and on a CPU as recordings, made after ten. The same mathematics.
-    For one process, and networks and losses without random numbers. On a CPU it pays for searches
-    of cells: making a recording takes as long as some ten steps, and each new --adversarial-ramp
-    pressure or size of batch needs its own."""
+    For one process, and on a GPU for networks and losses without random numbers. On a CPU it pays
+    for searches of cells: making a recording takes as long as some ten steps, and each new
+    --adversarial-ramp pressure or size of batch needs its own."""
 
     threads: Count = 0
     """CPU threads to use; 0 leaves it to torch. With small networks, or on a busy machine, 1 is

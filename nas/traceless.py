@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -62,70 +62,87 @@ def same_noise(tensors: Iterable[Tensor]) -> Iterator[None]:
     """Leave the random state of the CPU, and of the devices the tensors are on, as it was.
 
     Passes that each run in this context draw the same random numbers, so that dropout is
-    one fixed function between the points of a finite difference. In a capture, where no random
-    state can be read, nothing is done: what draws nothing can be captured.
+    one fixed function between the points of a finite difference. While a CUDA graph is captured,
+    where no random state can be read, nothing is done: what draws nothing can be captured.
     """
-    if capturing():
-        yield
-        return
-    with torch.random.fork_rng(devices=_cuda_devices(tensors)):
-        yield
-
-
-@dataclass
-class _Recording:
-    present: bool = False
-
-
-_RECORDING = _Recording()
-
-
-@contextmanager
-def recorded() -> Iterator[None]:
-    """Let `capturing` be true in this context, where work on a CPU is recorded."""
-    before, _RECORDING.present = _RECORDING.present, True
+    noise = Noise.present(tensors)
     try:
         yield
     finally:
-        _RECORDING.present = before
+        if noise is not None:
+            noise.resume()
 
 
-def capturing() -> bool:
-    """Whether a CUDA graph is being captured, or work on a CPU recorded."""
-    return _RECORDING.present or (
-        torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing()
-    )
+Told = Callable[[Callable[..., object], tuple[Any, ...], Mapping[str, Any]], None]
+"""Is told of a function that has been called, and of its arguments."""
 
 
-@dataclass(frozen=True)
+@dataclass
+class _Present:
+    told: Told | None = None
+
+
+_PRESENT = _Present()
+
+
+@contextmanager
+def noise_told(told: Told) -> Iterator[None]:
+    """Tell, in this context, what takes and resumes random states, so that it can be done again."""
+    before, _PRESENT.told = _PRESENT.told, told
+    try:
+        yield
+    finally:
+        _PRESENT.told = before
+
+
 class Noise:
-    """A random state of the CPU and of CUDA devices (by index), to be taken up again."""
+    """A random state of the CPU and of CUDA devices, to be taken up again.
 
-    cpu: Tensor
-    cuda: Mapping[int, Tensor]
+    What is told of it (`noise_told`) takes and resumes, when it is done again, the states that are
+    present then.
+
+    Args:
+        devices: indices of the CUDA devices.
+    """
+
+    _cpu: Tensor
+    _cuda: Sequence[Tensor]
+
+    def __init__(self, devices: Iterable[int]) -> None:
+        self._devices = list(devices)
+        self._do(Noise._take)
 
     @classmethod
     def present(cls, tensors: Iterable[Tensor]) -> Noise | None:
         """That of the CPU, and of the devices the tensors are on; None as in `same_noise`."""
-        if capturing():
+        if torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing():
             return None
-        devices = _cuda_devices(tensors)
-        return cls(
-            torch.get_rng_state(), {index: torch.cuda.get_rng_state(index) for index in devices}
-        )
+        return cls(_cuda_devices(tensors))
 
     def is_present(self) -> bool:
         """Whether nothing has been drawn since."""
         cuda = (
             torch.equal(state, torch.cuda.get_rng_state(index))
-            for index, state in self.cuda.items()
+            for index, state in zip(self._devices, self._cuda, strict=True)
         )
-        return torch.equal(self.cpu, torch.get_rng_state()) and all(cuda)
+        return torch.equal(self._cpu, torch.get_rng_state()) and all(cuda)
 
     def resume(self) -> None:
         """Let what is drawn from now on be what was drawn behind this state."""
-        torch.set_rng_state(self.cpu)
-        for index, state in self.cuda.items():
+        self._do(Noise._resume)
+
+    def _do(self, action: Callable[[Noise], None]) -> None:
+        action(self)
+        if _PRESENT.told is not None:
+            _PRESENT.told(action, (self,), {})
+
+    def _take(self) -> None:
+        self._cpu = torch.get_rng_state()
+        self._cuda = [torch.cuda.get_rng_state(index) for index in self._devices]
+
+    def _resume(self) -> None:
+        torch.set_rng_state(self._cpu)
+        for index, state in zip(self._devices, self._cuda, strict=True):
             torch.cuda.set_rng_state(state, index)
 
 

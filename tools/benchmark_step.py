@@ -19,8 +19,9 @@ a GPU is given a kernel for. The shares are of the machine's own matrix product 
 the step's operations of torch multiply, read and write; compiled kernels read and write less.
 
 The table in --out grows cell by cell; cells that stand in it are not measured again, so a grid
-that was stopped goes on. A cell that exceeds a limit is listed with the reason. Networks that draw
-random numbers (the dropout of FCN-32s) cannot be captured: nothing stands in these columns then.
+that was stopped goes on. A cell that exceeds a limit is listed with the reason. Where a step cannot
+be captured (on a GPU if it draws random numbers, as the dropout of FCN-32s does), nothing stands in
+these columns.
 """
 
 from __future__ import annotations

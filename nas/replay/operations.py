@@ -48,8 +48,6 @@ def refuse(operation: OpOverload, given: tuple[Any, ...]) -> None:
     packet = operation.overloadpacket
     if _chooses_by_mask(given) if packet in INDEXING else READ_ON_THE_HOST & set(operation.tags):
         raise CannotBeRecordedError(f"{operation.name()} reads values on the host")
-    if torch.Tag.nondeterministic_seeded in operation.tags:
-        raise CannotBeRecordedError(f"{operation.name()} draws random numbers")
     if packet in MAKE_OTHER_TENSORS:
         raise CannotBeRecordedError(f"{operation.name()} gives a tensor other memory")
 

@@ -5,6 +5,8 @@ keeps operations of torch below autograd, functions of numpy and kernels, each a
 into given memory: networks, gradients and views are gone. A replay makes the same calls in the same
 order, so that its numbers are the same bits.
 
+Random numbers are drawn anew, from the state that torch's generator has by then.
+
 What was made and given back in the work lies in one arena, laid out by when each piece was needed.
 What lasts, weights and results, stays where it is.
 """
@@ -26,7 +28,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from nas.memory import give_back_freed
 from nas.replay.memory import Arena, Block, Blocks, arrange
 from nas.replay.operations import LIFTS, Call, CannotBeRecordedError, only_views, refuse, writing
-from nas.traceless import recorded
+from nas.traceless import noise_told
 from search_spaces.kernels import tape
 
 Result = TypeVar("Result")
@@ -43,6 +45,7 @@ class Recordings:
 
     patience = 10
     is_exact = True
+    draws = True
 
     def __init__(self) -> None:
         self.begin()
@@ -66,9 +69,9 @@ class Recordings:
         """Do the work; what it results in, and what does it again.
 
         Raises:
-            CannotBeRecordedError: it draws random numbers, reads values on the host or takes some
-                from it. What bypasses torch and the tape (``Tensor.numpy``, numpy's own random
-                numbers) is not seen: compare a replay with the work (`nas.replay.trial`).
+            CannotBeRecordedError: it reads values on the host or takes some from it. What bypasses
+                torch and the tape (``Tensor.numpy``, numpy's own random numbers) is not seen:
+                compare a replay with the work (`nas.replay.trial`).
             MemoryError: there is none for the arena.
         """
         self._arena.rest()
@@ -118,7 +121,7 @@ class _Recording(TorchDispatchMode):
     def running(self) -> Iterator[None]:
         """Record what is done in this context."""
         with ExitStack() as stack:
-            for each in (recorded(), tape.running(self), self):
+            for each in (noise_told(self.called), tape.running(self), self):
                 stack.enter_context(each)
             yield
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from nas.memory import give_back_freed
+from nas.traceless import Noise
 
 TOLERANCE = 1e-3
 """Relative difference of norms that is taken for rounding."""
@@ -33,11 +34,13 @@ def check_replay(
     Args:
         replay: of the work, on the same inputs; is done last.
         work: is done with gradients.
-        state: all tensors that they change, by kind; those of a kind have one scale.
+        state: all tensors that they change, by kind; those of a kind have one scale. The random
+            numbers of the CPU belong to it.
 
     Raises:
-        OtherResultError: they make something else of the state.
+        OtherResultError: they make something else of the state, or draw others.
     """
+    noise = Noise([])
     before = {kind: [each.clone() for each in tensors] for kind, tensors in state.items()}
     with torch.enable_grad():
         work()
@@ -47,7 +50,11 @@ def check_replay(
             tensor.copy_(value)
     del before
     give_back_freed()
+    drawn = Noise([])
+    noise.resume()
     replay()
+    if not drawn.is_present():
+        raise OtherResultError("a replay draws other random numbers than the step itself")
     for kind, norms in expected.items():
         found = _norms(state[kind])
         if not torch.allclose(found, norms, TOLERANCE, NOISE * float(norms.max())):

@@ -68,6 +68,7 @@ def new_engine(
     dtype: torch.dtype = torch.float32,
     normalisation: Normalisation = "batch",
     product: Callable[[], Product] = finite_difference,
+    dropout: float = 0.0,
 ) -> Bilevel[Batch]:
     """The same search for each call, with batch norm and capturable optimisers."""
     torch.manual_seed(5)
@@ -79,7 +80,8 @@ def new_engine(
         normalisation=normalisation,
         operations=("none", "skip_connect", "max_pool_3x3", "sep_conv_3x3"),
     )
-    segmenter = UNet(1, CLASSES, width=2, depth=1, normalisation=normalisation)
+    segmenter: nn.Module = UNet(1, CLASSES, width=2, depth=1, normalisation=normalisation)
+    segmenter = nn.Sequential(segmenter, nn.Dropout2d(dropout)) if dropout else segmenter
     segmenter, supernet = segmenter.to(device, dtype), supernet.to(device, dtype)
     game = TruthAgainstPrediction(
         segmenter, supernet, CLASSES, Pressure(0.5), cue=new_cue(cue, 0.1)
@@ -137,6 +139,7 @@ def updated(
                 )
                 for batch in (draw_batch(10 + step), draw_batch(50 + step))
             )
+            torch.manual_seed(step)
             terms = updates.update_architecture(its.groups[0], train, validation)
             told = {f"alpha {place}": part for place, part in enumerate(terms.total())}
             told |= {"objective": terms.objective, **updates.update_weights(train)}
@@ -152,6 +155,9 @@ def updated(
         {"normalisation": "group"},
         {"normalisation": "group", "product": exact},
         {"normalisation": "instance", "cue": "smoothed"},
+        {"cue": "noised"},
+        {"dropout": 0.3},
+        {"dropout": 0.3, "product": exact},
     ],
 )
 def test_replayed_updates_are_the_engines_bit_for_bit(options: dict[str, Any]) -> None:
@@ -181,6 +187,7 @@ class Counting:
 
     patience = WARM_UP
     is_exact = False
+    draws = False
 
     def __init__(self) -> None:
         self.begun, self.warm, self.recorded, self.replayed = 0, 0, 0, 0
@@ -291,10 +298,10 @@ def test_batches_of_ever_other_shapes_are_refused() -> None:
             captured.update_weights(torch.ones(KINDS + 1))
 
 
-def test_random_numbers_are_refused_at_the_first_update() -> None:
+def test_random_numbers_are_refused_at_the_first_update_where_replays_draw_none() -> None:
     engine = new_engine(cue="noised")
     before = torch.get_rng_state()
-    captured = Captured(engine, Counted())
+    captured = Captured(engine, Counting())
     with pytest.raises(UsageError, match="draws some"):
         captured.update_weights(draw_batch(1))
     assert torch.equal(torch.get_rng_state(), before)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -13,11 +14,9 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from nas.traceless import (
-    Noise,
-    capturing,
     frozen,
     moved,
-    recorded,
+    noise_told,
     same_buffers,
     same_noise,
     without_trace,
@@ -214,17 +213,15 @@ class Elsewhere(nn.Module):
 def test_without_trace_keeps_the_noise_of_every_device_of_the_modules(
     monkeypatch: pytest.MonkeyPatch, places: list[tuple[str, str]], expected: list[int]
 ) -> None:
-    forked: list[list[int]] = []
-
-    @contextmanager
-    def fork(devices: list[int]) -> Iterator[None]:
-        forked.append(devices)
-        yield
-
-    monkeypatch.setattr(torch.random, "fork_rng", fork)
+    states = {index: torch.tensor([index], dtype=torch.uint8) for index in range(4)}
+    given: list[tuple[int, int]] = []
+    monkeypatch.setattr(torch.cuda, "get_rng_state", lambda index: states[index])
+    monkeypatch.setattr(
+        torch.cuda, "set_rng_state", lambda state, index: given.append((int(state), index))
+    )
     with without_trace([Elsewhere(*place) for place in places]):
         pass
-    assert forked == [expected]
+    assert given == [(index, index) for index in expected]
 
 
 def test_same_buffers_gives_back_after_an_error() -> None:
@@ -245,17 +242,24 @@ def test_same_noise_draws_the_same_numbers_each_time() -> None:
     assert torch.equal(draws[0], torch.rand(3))
 
 
-def test_what_is_recorded_is_captured_and_leaves_noise_alone() -> None:
-    assert not capturing()
-    with pytest.raises(ValueError, match="boom"), recorded():
-        assert capturing()
-        assert Noise.present([]) is None
+def test_what_is_told_of_noise_can_be_done_again_from_another_state() -> None:
+    told: list[tuple[Callable[..., object], tuple[Any, ...]]] = []
+    with (
+        pytest.raises(ValueError, match="boom"),
+        noise_told(lambda function, given, named: told.append((function, given))),
+    ):
         with same_noise([]):
-            drawn = torch.rand(3)
-        assert not torch.equal(torch.rand(3), drawn)
+            told.append((torch.rand, (3,)))
         raise ValueError("boom")
-    assert not capturing()
-    assert Noise.present([]) is not None
+    with same_noise([]):
+        pass
+    torch.manual_seed(7)
+    before = torch.get_rng_state()
+    for function, given in told:
+        function(*given)
+        drawn = not torch.equal(torch.get_rng_state(), before)
+        assert drawn == (function is torch.rand)
+    assert len(told) == 3
 
 
 def test_frozen_thaws_only_what_was_trainable() -> None:

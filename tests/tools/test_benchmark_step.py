@@ -81,11 +81,28 @@ def test_captured_steps_are_replays(tmp_path: Path) -> None:
     assert 0.5 < float(row["captured tensor MB"]) / float(row["engine tensor MB"]) < 2
 
 
-def test_nothing_stands_where_a_step_cannot_be_captured(tmp_path: Path) -> None:
+READING = """
+from torch import nn
+
+class Reading(nn.Conv2d):
+    def __init__(self, in_channels, classes):
+        super().__init__(in_channels, classes, 3, padding=1)
+
+    def forward(self, images):
+        maps = super().forward(images)
+        return maps * min(2.0, float(maps.detach().sum()))
+"""
+
+
+def test_nothing_stands_where_a_step_cannot_be_captured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "reading.py").write_text(READING)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     out = tmp_path / "grid.csv"
     cell = ("--px", "32", "--batches", "2", "--channels", "4", "--layout", "R", "--steps", "1")
-    words = ("--backbones", "fcn32s?width=2", "--orders", "first", "--sides", "engine", "captured")
-    tell("--device", "cpu", *cell, *words, "--out", str(out))
+    words = ("--backbones", "python:reading:Reading", "--orders", "first", "--out", str(out))
+    tell("--device", "cpu", *cell, *words, "--sides", "engine", "captured")
     (row,) = csv.DictReader(out.open())
     assert float(row["engine s"]) > 0
     assert {row[name] for name in row if name.startswith("captured ")} == {""}

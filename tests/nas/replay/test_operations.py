@@ -225,7 +225,7 @@ class Refusing(TorchDispatchMode):
 
 
 MASK = X > 1
-HOST, RANDOM = "reads values on the host", "draws random numbers"
+HOST = "reads values on the host"
 
 
 @pytest.mark.parametrize(
@@ -244,12 +244,6 @@ HOST, RANDOM = "reads values on the host", "draws random numbers"
         (lambda: X.index_put((MASK,), torch.ones(())), HOST),
         (lambda: X.clone().index_put_((MASK,), torch.ones(())), HOST),
         (lambda: aten.index_put(X, [None, MASK[0].byte()], torch.ones(())), HOST),
-        (lambda: torch.rand(2), RANDOM),
-        (lambda: torch.randperm(2), RANDOM),
-        (lambda: torch.empty(2).normal_(), RANDOM),
-        (lambda: torch.bernoulli(torch.rand_like(X)), RANDOM),
-        (lambda: torch.multinomial(X, 1), RANDOM),
-        (lambda: torch.nn.functional.dropout(X), RANDOM),
     ],
 )
 def test_what_a_replay_would_not_do_again_is_refused(work: Callable[[], object], why: str) -> None:

@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from nas.replay.memory import Arena
 from nas.replay.operations import CannotBeRecordedError
 from nas.replay.recordings import Recordings
-from nas.traceless import capturing, same_noise
+from nas.traceless import same_noise
 from search_spaces.arrays import array_of
 from search_spaces.cell import CellSupernet
 from search_spaces.description import Normalisation
@@ -317,10 +317,10 @@ def test_garbage_lies_in_the_arena() -> None:
 
 
 def test_an_arena_rests_before_work_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
-    rested: list[bool] = []
-    monkeypatch.setattr(Arena, "rest", lambda self: rested.append(capturing()))
-    Recordings().record(lambda: X * 2)
-    assert rested == [False]
+    order: list[str] = []
+    monkeypatch.setattr(Arena, "rest", lambda self: order.append("rest"))
+    Recordings().record(lambda: order.append("work") or X * 2)
+    assert order == ["rest", "work"]
 
 
 def test_an_arena_rests_while_work_is_done_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -360,15 +360,13 @@ def test_a_recording_that_needs_more_memory_leaves_others_theirs() -> None:
     assert torch.equal(large, torch.cat([x * 2] * 9).sum())
 
 
-HOST, RANDOM, VALUE = "reads values on the host", "draws random numbers", "takes a value from"
+HOST, VALUE = "reads values on the host", "takes a value from"
 REFUSED: dict[str, tuple[Work, str]] = {
     "item": (lambda: X.sum().item(), HOST),
     "condition": (lambda: bool((X > 0).all()), HOST),
     "mask": (lambda: X[X > 0.5], HOST),
     "places": (lambda: X.nonzero(), HOST),
     "labels": (lambda: functional.one_hot(torch.arange(3) * 1, 3), HOST),
-    "noise": (lambda: torch.rand(2), RANDOM),
-    "dropout": (lambda: functional.dropout(X), RANDOM),
     "number": (lambda: X * torch.tensor(2.0), VALUE),
     "temporary": (lambda: X + torch.from_numpy(X.numpy() * 2), VALUE),
 }
@@ -426,7 +424,6 @@ def test_nothing_is_recorded_behind_an_error(error: Exception) -> None:
     array = np.zeros(3)
 
     def work() -> None:
-        assert capturing()
         assert taped(array) is not array
         _ = X + 1
         raise error
@@ -434,7 +431,6 @@ def test_nothing_is_recorded_behind_an_error(error: Exception) -> None:
     recordings = Recordings()
     with pytest.raises(type(error), match="boom"):
         recordings.record(work)
-    assert not capturing()
     assert taped(array) is array
     assert X.sum().item() > 0  # which a recording would refuse
     x = X.clone()
@@ -442,8 +438,55 @@ def test_nothing_is_recorded_behind_an_error(error: Exception) -> None:
     x.add_(1)
     replay()
     assert torch.equal(found, x * 2)
-    assert not capturing()
     assert taped(array) is array
+
+
+NOISE: dict[str, Work] = {
+    "uniform": lambda: torch.rand(3, 2) * X.sum(),
+    "like": lambda: torch.rand_like(X) + 1,
+    "normal": lambda: torch.empty(5).normal_(),
+    "order": lambda: torch.randperm(9) * 1,
+    "coins": lambda: torch.bernoulli(X.clamp(0, 1)),
+    "choice": lambda: torch.multinomial(X.abs(), 2),
+    "dropout": lambda: functional.dropout(X),
+    "channels": lambda: functional.dropout2d(torch.ones(2, 9, 3, 3)),
+}
+
+
+@pytest.mark.parametrize("name", NOISE)
+def test_random_numbers_are_drawn_anew_from_the_state_at_hand(name: str) -> None:
+    work = NOISE[name]
+    torch.manual_seed(0)
+    found, replay = Recordings().record(work)
+    torch.manual_seed(0)
+    first = work()
+    assert torch.equal(found, first)
+    torch.manual_seed(1)
+    for _ in range(2):
+        state = torch.get_rng_state()
+        expected, behind = work(), torch.get_rng_state()
+        torch.set_rng_state(state)
+        replay()
+        assert torch.equal(found, expected)
+        assert torch.equal(torch.get_rng_state(), behind)
+    assert not torch.equal(found, first)
+
+
+def test_the_same_noise_is_the_same_in_a_replay() -> None:
+    def work() -> Tensor:
+        draws = []
+        for _ in range(2):
+            with same_noise([X]):
+                draws.append(torch.rand(3) * 2)
+        return torch.stack([*draws, torch.rand(3) * 2, torch.rand(3) * 2])
+
+    found, replay = Recordings().record(work)
+    before = found.clone()
+    replay()
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[1], found[2])
+    assert not torch.equal(found[2], found[3])
+    assert not torch.equal(found, before)
 
 
 def test_random_state_stays() -> None:

@@ -71,3 +71,15 @@ def test_work_takes_gradients() -> None:
 
     check_replay(lambda: None, work, {"w": [weight]})
     assert torch.equal(slopes[0], torch.full((2,), 2.0))
+
+
+def test_random_numbers_are_those_of_the_work() -> None:
+    own = state()
+
+    def noisy() -> None:
+        own["weights"][0].add_(torch.rand(4, 3))
+
+    check_replay(noisy, noisy, own)
+    drawn = torch.rand(4, 3)
+    with pytest.raises(OtherResultError, match="other random numbers"):
+        check_replay(lambda: own["weights"][0].add_(drawn), noisy, own)
