@@ -413,13 +413,18 @@ def row(
             f"{side} s": f"{own['s']:.3g}",
             f"{side} MB": f"{own['MB']:.4g}",
             f"{side} tensor MB": f"{own['tensor MB']:.4g}",
-            f"{side} product share": f"{own['flops'] / own['s'] / rates.flops:.0%}",
-            f"{side} copy share": f"{own['bytes'] / own['s'] / rates.bytes:.0%}",
+            f"{side} product share": share(own["flops"] / own["s"], rates.flops),
+            f"{side} copy share": share(own["bytes"] / own["s"], rates.bytes),
         }
         if PLAIN in figures:
             for name, figure in COMPARED.items():
                 told[f"{side} {name}"] = f"{figures[PLAIN][figure] / own[figure]:.2f}"
     return {column: told.get(column, "") for column in columns(sides)}
+
+
+def share(rate: float, possible: float) -> str:
+    """Of the machine's own rate, in percent; three digits, however small it is."""
+    return f"{100 * rate / possible:.3g}%"
 
 
 def markdown(rows: Sequence[Mapping[str, str]], notes: Sequence[str]) -> str:

@@ -77,7 +77,10 @@ def test_captured_steps_are_replays(tmp_path: Path) -> None:
     (row,) = csv.DictReader(out.open())
     assert row["captured S"] == row["captured D"] == "0/0"
     assert 1000 < int(row["captured operations"]) < int(row["engine operations"]) / 2
-    assert row["captured product share"] != "0%"
+    for name in ("product share", "copy share"):
+        shares = [float(row[f"{side} {name}"].removesuffix("%")) for side in ("engine", "captured")]
+        times = [float(row[f"{side} s"]) for side in ("engine", "captured")]
+        assert shares[0] * times[0] == pytest.approx(shares[1] * times[1], rel=0.03) != 0
     assert 0.5 < float(row["captured tensor MB"]) / float(row["engine tensor MB"]) < 2
 
 
