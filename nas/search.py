@@ -102,6 +102,7 @@ def run_search(
     settings, record = settle(settings, folder, resume, given, check_settings, say)
     tell(settings, say)
     data = open_data(settings.data, folder if resume else None)
+    path = _path_told(settings, say) if settings.space.space == "cell" else None
     wait_for(kernels, say)
     stage = SearchStage(settings, folder, data)
     if not resume:
@@ -112,9 +113,7 @@ def run_search(
         record_data(folder, data, stage.samples, unlabelled=stage.unlabelled)
         record_machine(folder, stage.samples.device)
         label_run(folder, settings)
-        if settings.space.space == "cell":
-            path = path_in_use(stage.samples.device, settings.cell.channels)
-            say(f"{path[0].upper()}{path[1:]}.")
+        if path:
             folder.record(kernels=path)
         training = Training(stage, folder, settings.run.checkpoint_minutes, settings.run.tracker)
         if resume:
@@ -125,6 +124,13 @@ def run_search(
         folder.record(
             finished=now(), seconds=training.position.seconds, health=stage.health.summary()
         )
+
+
+def _path_told(settings: SearchSettings, say: Callable[[str], None]) -> str:
+    """What computes the relaxed cells, which is loaded to find out."""
+    path = path_in_use(resolve_device(settings.run.device), settings.cell.channels)
+    say(f"{path[0].upper()}{path[1:]}.")
+    return path
 
 
 def check_settings(settings: SearchSettings) -> None:

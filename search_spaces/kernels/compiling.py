@@ -1,6 +1,6 @@
 """How kernels are compiled and run in threads.
 
-A kernel is compiled when it is first called, and kept on disk for the next process
+A kernel is compiled when it is first called, with its parts, and kept on disk for the next process
 (`search_spaces.kernels.kept`).
 """
 
@@ -23,16 +23,23 @@ from search_spaces.kernels.tape import call
 def compiled(kernel: Callable[..., Any]) -> Any:
     """The function as machine code, which other threads need not wait for."""
     with _kept_in(folder()):
-        return numba.njit(nogil=True, error_model="numpy", boundscheck=False, cache=True)(kernel)
+        return numba.njit(
+            nogil=True,
+            error_model="numpy",
+            boundscheck=False,
+            cache=True,
+            no_cfunc_wrapper=True,
+        )(kernel)
 
 
-def inlined(part: Callable[..., Any]) -> Any:
-    """Part of the kernels of its own file that call it, which is compiled as if it stood there.
+def part(function: Callable[..., Any]) -> Any:
+    """Part of kernels, compiled for whatever types they call it with; Python cannot call it.
 
-    A function by itself that is compiled for several types is in one file on disk for each, and
-    the order of these files is not the same in all processes.
+    It has no entry point and no file of its own: both take long to make.
     """
-    return numba.njit(inline="always")(part)
+    return numba.njit(
+        error_model="numpy", boundscheck=False, no_cpython_wrapper=True, no_cfunc_wrapper=True
+    )(function)
 
 
 def in_threads(

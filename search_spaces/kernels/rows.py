@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from search_spaces.kernels.compiling import compiled, inlined
+from search_spaces.kernels.compiling import part
 from search_spaces.kernels.lanes import WIDTH, fused, load, plus, store, unless_negative, zeros
 from search_spaces.kernels.tiles import (
     loads,
@@ -35,7 +35,7 @@ ACROSS = 256
 """Pixels that go from one operation to the next at once, about: they stay in the nearest cache."""
 
 
-@compiled
+@part
 def near(count, like):  # type: ignore[no-untyped-def]
     """Memory of zeros that begins where a register's worth of numbers does."""
     memory = np.zeros(count + WIDTH, like.dtype)
@@ -43,25 +43,19 @@ def near(count, like):  # type: ignore[no-untyped-def]
     return memory[first : first + count]
 
 
-@compiled
+@part
 def in_tiles(pixels):  # type: ignore[no-untyped-def]
     """So many pixels, or as many more as whole tiles have."""
     return -(-pixels // TILE) * TILE
 
 
-@compiled
+@part
 def in_columns(pixels):  # type: ignore[no-untyped-def]
     """So many pixels of a row, or as many more as are convolved at once."""
     return -(-pixels // COLUMNS) * COLUMNS
 
 
-@compiled
-def at_once(pixels):  # type: ignore[no-untyped-def]
-    """`in_columns`, or as many as are convolved at once in narrow maps."""
-    return FEW if pixels <= FEW else in_columns(pixels)
-
-
-@compiled
+@part
 def reach(form, wide):  # type: ignore[no-untyped-def]
     """How far the pixels under a kernel's taps are from its first one, in rows of a width."""
     kernel, _, dilation = form
@@ -71,7 +65,7 @@ def reach(form, wide):  # type: ignore[no-untyped-def]
     return steps
 
 
-@compiled
+@part
 def reached(form, wide, row, column, steps, taps):  # type: ignore[no-untyped-def]
     """By which taps of a kernel, and from where, a pixel is reached that it has seen.
 
@@ -97,7 +91,7 @@ def reached(form, wide, row, column, steps, taps):  # type: ignore[no-untyped-de
     return count
 
 
-@compiled
+@part
 def surround(seen, layout, place, n, image, top, high, border, wide, blocks, around):  # type: ignore[no-untyped-def]
     """Bring rows of a map, standardised and behind a ReLU, with zeros about them.
 
@@ -131,13 +125,13 @@ def surround(seen, layout, place, n, image, top, high, border, wide, blocks, aro
                 store(around, at + (border + column) * WIDTH, value)
 
 
-@compiled
+@part
 def _clear(y, first, pixels):  # type: ignore[no-untyped-def]
     for pixel in range(pixels):
         store(y, first + pixel * WIDTH, zeros(y))
 
 
-@inlined
+@part
 def _under_taps(sums, around, begin, stride, kernel):  # type: ignore[no-untyped-def]
     """Neighbouring sums, plus what the taps of a kernel see from a pixel on."""
     steps, weight, taps, tap, apart = kernel
@@ -147,7 +141,7 @@ def _under_taps(sums, around, begin, stride, kernel):  # type: ignore[no-untyped
     return sums
 
 
-@compiled
+@part
 def convolve(rows, stride, kernel, result, at):  # type: ignore[no-untyped-def]
     """Sums over the taps of a kernel of some lines of pixels of a block.
 
@@ -174,23 +168,19 @@ def convolve(rows, stride, kernel, result, at):  # type: ignore[no-untyped-def]
             stores(y, to, WIDTH, _under_taps(few, around, seen, stride, kernel))
 
 
-@compiled
+@part
 def add_convolved(rows, kernel, result, at):  # type: ignore[no-untyped-def]
-    """Add `convolve` with stride 1 to lines of as many columns as are convolved `at_once`."""
+    """Add `convolve` with stride 1 to lines of whole tiles, see `in_columns`."""
     (around, first, wide), (y, lines, columns) = rows, result
     for line in range(lines):
         seen, to = first + line * wide * WIDTH, at + line * columns * WIDTH
-        if columns > FEW:
-            for column in range(0, columns * WIDTH, COLUMNS * WIDTH):
-                sums = loads(COLUMNS, y, to + column, WIDTH)
-                sums = _under_taps(sums, around, seen + column, 1, kernel)
-                stores(y, to + column, WIDTH, sums)
-        else:
-            few = loads(FEW, y, to, WIDTH)
-            stores(y, to, WIDTH, _under_taps(few, around, seen, 1, kernel))
+        for column in range(0, columns * WIDTH, COLUMNS * WIDTH):
+            sums = loads(COLUMNS, y, to + column, WIDTH)
+            sums = _under_taps(sums, around, seen + column, 1, kernel)
+            stores(y, to + column, WIDTH, sums)
 
 
-@compiled
+@part
 def multiply(x, pixels, size, weight, first, y):  # type: ignore[no-untyped-def]
     """Products across channels.
 
@@ -214,7 +204,7 @@ def multiply(x, pixels, size, weight, first, y):  # type: ignore[no-untyped-def]
             stores(y, (out // WIDTH * size + pixel) * WIDTH, WIDTH, sums)
 
 
-@compiled
+@part
 def correlate(x, slope, pixels, size, found, first):  # type: ignore[no-untyped-def]
     """Add sums over pixels of slopes times x, of all pairs of channels, to (out, in)."""
     channels = len(x) // size
@@ -229,7 +219,7 @@ def correlate(x, slope, pixels, size, found, first):  # type: ignore[no-untyped-
             stores(found, place, channels, sums)
 
 
-@compiled
+@part
 def correlate_taps(rows, stride, steps, slopes, found):  # type: ignore[no-untyped-def]
     """Add sums over pixels of slopes times what each tap sees.
 
@@ -258,7 +248,7 @@ def correlate_taps(rows, stride, steps, slopes, found):  # type: ignore[no-untyp
         store(found, tap + place * apart, plus(rest, total(sums)))
 
 
-@compiled
+@part
 def add_up(x, first, pixels, found, at):  # type: ignore[no-untyped-def]
     """Add the sum over some pixels of a block."""
     sums = load(found, at)

@@ -17,14 +17,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from search_spaces.kernels.compiling import compiled, in_threads
+from search_spaces.kernels.compiling import compiled, in_threads, part
 from search_spaces.kernels.lanes import WIDTH, fused, load, plus, store, unless_negative
 from search_spaces.kernels.rows import (
     ACROSS,
     COLUMNS,
     add_convolved,
     add_up,
-    at_once,
     convolve,
     correlate,
     correlate_taps,
@@ -253,14 +252,14 @@ def _total(parts: np.ndarray) -> np.ndarray:
     return total
 
 
-@compiled
+@part
 def _border(form):  # type: ignore[no-untyped-def]
     """Rows above an image, and columns on its left, that a kernel sees."""
     kernel, _, dilation = form
     return dilation * (kernel - 1) // 2
 
 
-@compiled
+@part
 def _share(task, sources, block, rows):  # type: ignore[no-untyped-def]
     """What a task is about: some rows of an image, as the edges of one source see or make them.
 
@@ -274,14 +273,14 @@ def _share(task, sources, block, rows):  # type: ignore[no-untyped-def]
     return place, source, n, first, min(first + block, rows)
 
 
-@compiled
+@part
 def _some(rows, columns):  # type: ignore[no-untyped-def]
     """Lines that are computed at once, and room for their pixels."""
     lines = max(1, min(rows, ACROSS // columns))
     return lines, in_tiles(lines * columns + COLUMNS)
 
 
-@compiled
+@part
 def _surroundings(size, form, block, like):  # type: ignore[no-untyped-def]
     """Room for what surrounds some rows, and how wide it is."""
     border, stride = _border(form), form[1]
@@ -326,7 +325,7 @@ def _forward(seen, within, across, bias, y, parts, size, layout, form, block, be
                     _put(own_result, own_bias, (y, at), (parts, own + part * WIDTH))
 
 
-@compiled
+@part
 def _put(result, bias, y, parts):  # type: ignore[no-untyped-def]
     """Results and a bias to y, and their sums and squares' to both halves of ``parts``."""
     (result, first, pixels), (bias, channel), (y, at), (parts, own) = result, bias, y, parts
@@ -340,7 +339,7 @@ def _put(result, bias, y, parts):  # type: ignore[no-untyped-def]
     store(parts, other, squares)
 
 
-@compiled
+@part
 def _slopes(slope, layout, size, edge, pixels, result):  # type: ignore[no-untyped-def]
     """a g + b y + c of some pixels.
 
@@ -378,7 +377,7 @@ def _input_gradient(  # type: ignore[no-untyped-def]
     around = near(channels * ((block - 1 + 2 * border) // stride + 2) * wide, to_x)
     lines, pixels = _some(rows, columns)
     sloped, behind = near(pixels * channels, to_x), near(pixels * channels, to_x)
-    apart, phases = at_once(columns), stride * stride
+    apart, phases = in_columns(columns), stride * stride
     room = -(-block // stride) * apart * WIDTH
     total = near(phases * channels // WIDTH * room, to_x)
     steps, taps = np.empty(kernel * kernel, np.int64), np.empty(kernel * kernel, np.int64)
@@ -420,7 +419,7 @@ def _input_gradient(  # type: ignore[no-untyped-def]
                 _give((total, at, apart), seen, layouts[0], size, place_in_x, to_x, adds, own_parts)
 
 
-@compiled
+@part
 def _spread(rows, around, at, wide):  # type: ignore[no-untyped-def]
     """Put rows between columns of zeros."""
     behind, first, lines, columns = rows
@@ -430,7 +429,7 @@ def _spread(rows, around, at, wide):  # type: ignore[no-untyped-def]
             store(around, at + (line * wide + column) * WIDTH, value)
 
 
-@compiled
+@part
 def _give(result, seen, layout, size, place, to_x, adds, parts):  # type: ignore[no-untyped-def]
     """Gradients of what is before the ReLU, for every stride-th pixel of some rows.
 
