@@ -19,27 +19,22 @@ from numba.core import config
 from search_spaces.kernels.kept import folder
 from search_spaces.kernels.tape import call
 
+_njit: Any = partial(numba.njit, error_model="numpy", boundscheck=False, no_cfunc_wrapper=True)
+"""No kernel is called from C. That the compiler has this option, its types do not say."""
+
 
 def compiled(kernel: Callable[..., Any]) -> Any:
     """The function as machine code, which other threads need not wait for."""
     with _kept_in(folder()):
-        return numba.njit(
-            nogil=True,
-            error_model="numpy",
-            boundscheck=False,
-            cache=True,
-            no_cfunc_wrapper=True,
-        )(kernel)
+        return _njit(nogil=True, cache=True)(kernel)
 
 
-def part(function: Callable[..., Any]) -> Any:
+def kernel_part(function: Callable[..., Any]) -> Any:
     """Part of kernels, compiled for whatever types they call it with; Python cannot call it.
 
     It has no entry point and no file of its own: both take long to make.
     """
-    return numba.njit(
-        error_model="numpy", boundscheck=False, no_cpython_wrapper=True, no_cfunc_wrapper=True
-    )(function)
+    return _njit(no_cpython_wrapper=True)(function)
 
 
 def in_threads(

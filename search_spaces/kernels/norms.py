@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from search_spaces.kernels.compiling import compiled, in_threads, part
+from search_spaces.kernels.compiling import compiled, in_threads, kernel_part
 from search_spaces.kernels.lanes import (
     WIDTH,
     fused,
@@ -197,7 +197,7 @@ def _moments(y, parts, size, begin, end):  # type: ignore[no-untyped-def]
             store(parts, at + tasks * numbers, square)
 
 
-@part
+@kernel_part
 def _averaged(values, place, row, pixels, together):  # type: ignore[no-untyped-def]
     """The average that a sample and channel are part of."""
     channels, samples = together

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from search_spaces.kernels.compiling import compiled, in_threads, part
+from search_spaces.kernels.compiling import compiled, in_threads, kernel_part
 from search_spaces.kernels.lanes import (
     WIDTH,
     filled,
@@ -63,13 +63,13 @@ def compile_all() -> None:
     add_average_gradient(y, x, stride=1, threads=1)
 
 
-@part
+@kernel_part
 def _inside(first, length):  # type: ignore[no-untyped-def]
     """Which of the pixels from ``first`` on are not beyond a border: from, to."""
     return max(0, -first), min(KERNEL, length - first)
 
 
-@part
+@kernel_part
 def _reached(pixel, stride, pooled, tap):  # type: ignore[no-untyped-def]
     """The pooled pixel to which this one is a tap, or -1."""
     ahead = pixel + 1 - tap

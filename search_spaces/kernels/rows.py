@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from search_spaces.kernels.compiling import part
+from search_spaces.kernels.compiling import kernel_part
 from search_spaces.kernels.lanes import WIDTH, fused, load, plus, store, unless_negative, zeros
 from search_spaces.kernels.tiles import (
     loads,
@@ -35,7 +35,7 @@ ACROSS = 256
 """Pixels that go from one operation to the next at once, about: they stay in the nearest cache."""
 
 
-@part
+@kernel_part
 def near(count, like):  # type: ignore[no-untyped-def]
     """Memory of zeros that begins where a register's worth of numbers does."""
     memory = np.zeros(count + WIDTH, like.dtype)
@@ -43,19 +43,19 @@ def near(count, like):  # type: ignore[no-untyped-def]
     return memory[first : first + count]
 
 
-@part
+@kernel_part
 def in_tiles(pixels):  # type: ignore[no-untyped-def]
     """So many pixels, or as many more as whole tiles have."""
     return -(-pixels // TILE) * TILE
 
 
-@part
+@kernel_part
 def in_columns(pixels):  # type: ignore[no-untyped-def]
     """So many pixels of a row, or as many more as are convolved at once."""
     return -(-pixels // COLUMNS) * COLUMNS
 
 
-@part
+@kernel_part
 def reach(form, wide):  # type: ignore[no-untyped-def]
     """How far the pixels under a kernel's taps are from its first one, in rows of a width."""
     kernel, _, dilation = form
@@ -65,7 +65,7 @@ def reach(form, wide):  # type: ignore[no-untyped-def]
     return steps
 
 
-@part
+@kernel_part
 def reached(form, wide, row, column, steps, taps):  # type: ignore[no-untyped-def]
     """By which taps of a kernel, and from where, a pixel is reached that it has seen.
 
@@ -91,7 +91,7 @@ def reached(form, wide, row, column, steps, taps):  # type: ignore[no-untyped-de
     return count
 
 
-@part
+@kernel_part
 def surround(seen, layout, place, n, image, top, high, border, wide, blocks, around):  # type: ignore[no-untyped-def]
     """Bring rows of a map, standardised and behind a ReLU, with zeros about them.
 
@@ -125,13 +125,13 @@ def surround(seen, layout, place, n, image, top, high, border, wide, blocks, aro
                 store(around, at + (border + column) * WIDTH, value)
 
 
-@part
+@kernel_part
 def _clear(y, first, pixels):  # type: ignore[no-untyped-def]
     for pixel in range(pixels):
         store(y, first + pixel * WIDTH, zeros(y))
 
 
-@part
+@kernel_part
 def _under_taps(sums, around, begin, stride, kernel):  # type: ignore[no-untyped-def]
     """Neighbouring sums, plus what the taps of a kernel see from a pixel on."""
     steps, weight, taps, tap, apart = kernel
@@ -141,7 +141,7 @@ def _under_taps(sums, around, begin, stride, kernel):  # type: ignore[no-untyped
     return sums
 
 
-@part
+@kernel_part
 def convolve(rows, stride, kernel, result, at):  # type: ignore[no-untyped-def]
     """Sums over the taps of a kernel of some lines of pixels of a block.
 
@@ -168,7 +168,7 @@ def convolve(rows, stride, kernel, result, at):  # type: ignore[no-untyped-def]
             stores(y, to, WIDTH, _under_taps(few, around, seen, stride, kernel))
 
 
-@part
+@kernel_part
 def add_convolved(rows, kernel, result, at):  # type: ignore[no-untyped-def]
     """Add `convolve` with stride 1 to lines of whole tiles, see `in_columns`."""
     (around, first, wide), (y, lines, columns) = rows, result
@@ -180,7 +180,7 @@ def add_convolved(rows, kernel, result, at):  # type: ignore[no-untyped-def]
             stores(y, to + column, WIDTH, sums)
 
 
-@part
+@kernel_part
 def multiply(x, pixels, size, weight, first, y):  # type: ignore[no-untyped-def]
     """Products across channels.
 
@@ -204,7 +204,7 @@ def multiply(x, pixels, size, weight, first, y):  # type: ignore[no-untyped-def]
             stores(y, (out // WIDTH * size + pixel) * WIDTH, WIDTH, sums)
 
 
-@part
+@kernel_part
 def correlate(x, slope, pixels, size, found, first):  # type: ignore[no-untyped-def]
     """Add sums over pixels of slopes times x, of all pairs of channels, to (out, in)."""
     channels = len(x) // size
@@ -219,7 +219,7 @@ def correlate(x, slope, pixels, size, found, first):  # type: ignore[no-untyped-
             stores(found, place, channels, sums)
 
 
-@part
+@kernel_part
 def correlate_taps(rows, stride, steps, slopes, found):  # type: ignore[no-untyped-def]
     """Add sums over pixels of slopes times what each tap sees.
 
@@ -248,7 +248,7 @@ def correlate_taps(rows, stride, steps, slopes, found):  # type: ignore[no-untyp
         store(found, tap + place * apart, plus(rest, total(sums)))
 
 
-@part
+@kernel_part
 def add_up(x, first, pixels, found, at):  # type: ignore[no-untyped-def]
     """Add the sum over some pixels of a block."""
     sums = load(found, at)

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from search_spaces.kernels.compiling import compiled, in_threads, part
+from search_spaces.kernels.compiling import compiled, in_threads, kernel_part
 from search_spaces.kernels.lanes import WIDTH, fused, load, plus, store, unless_negative
 from search_spaces.kernels.rows import (
     ACROSS,
@@ -252,14 +252,14 @@ def _total(parts: np.ndarray) -> np.ndarray:
     return total
 
 
-@part
+@kernel_part
 def _border(form):  # type: ignore[no-untyped-def]
     """Rows above an image, and columns on its left, that a kernel sees."""
     kernel, _, dilation = form
     return dilation * (kernel - 1) // 2
 
 
-@part
+@kernel_part
 def _share(task, sources, block, rows):  # type: ignore[no-untyped-def]
     """What a task is about: some rows of an image, as the edges of one source see or make them.
 
@@ -273,14 +273,14 @@ def _share(task, sources, block, rows):  # type: ignore[no-untyped-def]
     return place, source, n, first, min(first + block, rows)
 
 
-@part
+@kernel_part
 def _some(rows, columns):  # type: ignore[no-untyped-def]
     """Lines that are computed at once, and room for their pixels."""
     lines = max(1, min(rows, ACROSS // columns))
     return lines, in_tiles(lines * columns + COLUMNS)
 
 
-@part
+@kernel_part
 def _surroundings(size, form, block, like):  # type: ignore[no-untyped-def]
     """Room for what surrounds some rows, and how wide it is."""
     border, stride = _border(form), form[1]
@@ -325,7 +325,7 @@ def _forward(seen, within, across, bias, y, parts, size, layout, form, block, be
                     _put(own_result, own_bias, (y, at), (parts, own + part * WIDTH))
 
 
-@part
+@kernel_part
 def _put(result, bias, y, parts):  # type: ignore[no-untyped-def]
     """Results and a bias to y, and their sums and squares' to both halves of ``parts``."""
     (result, first, pixels), (bias, channel), (y, at), (parts, own) = result, bias, y, parts
@@ -339,7 +339,7 @@ def _put(result, bias, y, parts):  # type: ignore[no-untyped-def]
     store(parts, other, squares)
 
 
-@part
+@kernel_part
 def _slopes(slope, layout, size, edge, pixels, result):  # type: ignore[no-untyped-def]
     """a g + b y + c of some pixels.
 
@@ -419,7 +419,7 @@ def _input_gradient(  # type: ignore[no-untyped-def]
                 _give((total, at, apart), seen, layouts[0], size, place_in_x, to_x, adds, own_parts)
 
 
-@part
+@kernel_part
 def _spread(rows, around, at, wide):  # type: ignore[no-untyped-def]
     """Put rows between columns of zeros."""
     behind, first, lines, columns = rows
@@ -429,7 +429,7 @@ def _spread(rows, around, at, wide):  # type: ignore[no-untyped-def]
             store(around, at + (line * wide + column) * WIDTH, value)
 
 
-@part
+@kernel_part
 def _give(result, seen, layout, size, place, to_x, adds, parts):  # type: ignore[no-untyped-def]
     """Gradients of what is before the ReLU, for every stride-th pixel of some rows.
 
