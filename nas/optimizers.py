@@ -1,4 +1,7 @@
-"""Optimisers of the weights and of the architecture parameters, by settings."""
+"""Optimisers of the weights and of the architecture parameters, by settings.
+
+Each takes its steps in one kernel, which reads and writes what it moves once.
+"""
 
 from __future__ import annotations
 
@@ -24,14 +27,14 @@ def weight_optimizer(
         settings: of the training.
         weights: what it moves.
         rate: learning rate at the start.
-        capturable: for steps that are captured: of one kernel, with all that it counts in tensors.
+        capturable: for steps that are captured, with all that they count in tensors.
     """
-    decay, fused = settings.weight_decay, True if capturable else None
+    decay = settings.weight_decay
     if settings.optimizer == "sgd":
         momentum = settings.sgd_momentum
-        return SGD(weights, rate, momentum=momentum, weight_decay=decay, fused=fused)
+        return SGD(weights, rate, momentum=momentum, weight_decay=decay, fused=True)
     betas = settings.adam_beta1, 0.999
-    return Adam(weights, rate, betas, weight_decay=decay, fused=fused, capturable=capturable)
+    return Adam(weights, rate, betas, weight_decay=decay, fused=True, capturable=capturable)
 
 
 def unrolled_step(settings: TrainingSettings, rate: float | None) -> UnrolledStep:
@@ -50,6 +53,6 @@ def architecture_optimizer(
         settings.architecture_lr,
         betas=(0.5, 0.999),
         weight_decay=settings.architecture_decay,
-        fused=True if capturable else None,
+        fused=True,
         capturable=capturable,
     )

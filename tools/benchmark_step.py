@@ -189,7 +189,7 @@ def new_engine(game: TruthAgainstPrediction, second_order: bool, captured: bool)
     supernet: Any = game.discriminator
 
     def adam(weights: list[nn.Parameter], rate: float) -> Adam:
-        return Adam(weights, rate, fused=True if captured else None, capturable=captured)
+        return Adam(weights, rate, fused=True, capturable=captured)
 
     def player(name: str, weights: list[nn.Parameter], loss: Any, shows: Any) -> Player[Batch]:
         unrolled = UnrolledStep(RATE if second_order else 0.0)
