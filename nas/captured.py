@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor
@@ -32,6 +32,9 @@ from nas.traceless import Noise, without_trace
 
 Result = TypeVar("Result")
 Replay = Callable[[], object]
+
+Tensors: TypeAlias = dict[str, list[Tensor]]
+"""By kind."""
 
 KINDS = 16
 """Captures at a time, at most: what is updated, times the sizes of batches in an epoch."""
@@ -124,6 +127,13 @@ def recorded_at_once(settings: RunSettings, device: torch.device) -> Iterator[tu
         Recordings.patience = patience
 
 
+class _State(NamedTuple):
+    """What an update moves, and what it leaves as it is."""
+
+    moving: Tensors
+    resting: Tensors
+
+
 class Captured(Generic[Batch]):
     """The updates of an engine, replayed where they have been captured.
 
@@ -156,7 +166,8 @@ class Captured(Generic[Batch]):
             return self._engine.update_architecture(group, *batches)
 
         self._check_noise(train)
-        return self._update(("architecture", group.name), update, (train, validation))
+        state = self._changed_with_alpha
+        return self._update(("architecture", group.name), update, (train, validation), state)
 
     def update_weights(self, train: Batch, order: Sequence[str] | None = None) -> dict[str, Tensor]:
         """As the engine's; what it returns holds until the next update like it."""
@@ -165,9 +176,16 @@ class Captured(Generic[Batch]):
             return self._engine.update_weights(batch, order)
 
         self._check_noise(train)
-        return self._update(("weights", order and tuple(order)), update, train)
+        kind = "weights", order and tuple(order)
+        return self._update(kind, update, train, self._changed_with_weights)
 
-    def _update(self, what: Hashable, update: Callable[[Any], Result], batches: Any) -> Result:
+    def _update(
+        self,
+        what: Hashable,
+        update: Callable[[Any], Result],
+        batches: Any,
+        state: Callable[[], _State],
+    ) -> Result:
         situation = self._situation(), self._modes()
         if situation != self._present:
             self._kinds.clear()
@@ -180,7 +198,7 @@ class Captured(Generic[Batch]):
                 "size or in their number of triplets: leave it out."
             )
         with self._rates.in_tensors():
-            return kind.update(batches, self._recorder, self._state)
+            return kind.update(batches, self._recorder, state)
 
     def _check_noise(self, batch: Batch) -> None:
         """Once, at the first batch."""
@@ -188,18 +206,31 @@ class Captured(Generic[Batch]):
             check_noise(self._engine, batch)
         self._checked = True
 
-    def _state(self) -> dict[str, list[Tensor]]:
-        """Weights, buffers and what optimisers remember of each, by kind."""
-        found: dict[str, list[Tensor]] = {}
+    def _changed_with_alpha(self) -> _State:
+        """An update of one group moves no weights."""
+        of_alpha, of_weights = self._states()
+        return _State(of_alpha, of_weights)
+
+    def _changed_with_weights(self) -> _State:
+        of_alpha, of_weights = self._states()
+        return _State(of_weights, of_alpha)
+
+    def _states(self) -> tuple[Tensors, Tensors]:
+        """By kind: alphas with what their optimisers remember, and weights with it and buffers."""
+        of_alpha: Tensors = {}
+        of_weights: Tensors = {}
+        alphas = {id(alpha) for group in self._engine.groups for alpha in group.alphas}
         for network in self._engine.modules:
             for name, tensor in network.state_dict(keep_vars=True).items():
+                found = of_alpha if id(tensor) in alphas else of_weights
                 found.setdefault(name.rpartition(".")[2], []).append(tensor)
         for optimizer in self._engine.optimizers().values():
-            for held in optimizer.state.values():
+            for weight, held in optimizer.state.items():
+                found = of_alpha if id(weight) in alphas else of_weights
                 for name, value in held.items():
                     if isinstance(value, Tensor):
                         found.setdefault(name, []).append(value)
-        return found
+        return of_alpha, of_weights
 
     def _modes(self) -> Hashable:
         networks = self._engine.modules
@@ -216,9 +247,7 @@ class _Kind(Generic[Result]):
     result: Result | None = None
     replay: Replay | None = None
 
-    def update(
-        self, batches: Any, recorder: Recorder, state: Callable[[], dict[str, list[Tensor]]]
-    ) -> Result:
+    def update(self, batches: Any, recorder: Recorder, state: Callable[[], _State]) -> Result:
         """One update; the first ones as ever, then by replays, of which the first is checked."""
         self.taken += 1
         if self.taken <= recorder.patience:
@@ -234,14 +263,14 @@ class _Kind(Generic[Result]):
         assert self.result is not None
         return self.result
 
-    def _check(self, replay: Replay, recorder: Recorder, state: dict[str, list[Tensor]]) -> None:
+    def _check(self, replay: Replay, recorder: Recorder, state: _State) -> None:
         """Replay the update, and compare that with the update itself."""
 
         def work() -> Result:
             return recorder.warm_up(lambda: self.work(self.batches))
 
         try:
-            check_replay(replay, work, state)
+            check_replay(replay, work, *state)
         except OtherResultError as error:
             raise _refusal(error) from error
 

@@ -25,27 +25,30 @@ class OtherResultError(RuntimeError):
 def check_replay(
     replay: Callable[[], object],
     work: Callable[[], object],
-    state: Mapping[str, Sequence[Tensor]],
+    moving: Mapping[str, Sequence[Tensor]],
+    resting: Mapping[str, Sequence[Tensor]],
 ) -> None:
     """Do the work, take it back, and replay it from the same state: that must come to the same.
 
-    No copy of the state is held while replays use their memory.
+    What moves is copied, what rests is not; no copy is held while replays use their memory.
 
     Args:
         replay: of the work, on the same inputs; is done last.
         work: is done with gradients.
-        state: all tensors that they change, by kind; those of a kind have one scale. The random
-            numbers of the CPU belong to it.
+        moving: all tensors that they change, by kind; those of a kind have one scale. The random
+            numbers of the CPU belong to them.
+        resting: tensors that they leave as they are, bit for bit, by kind.
 
     Raises:
-        OtherResultError: they make something else of the state, or draw others.
+        OtherResultError: a replay makes something else of the state than the work, or draws others.
     """
     noise = Noise([])
-    before = {kind: [each.clone() for each in tensors] for kind, tensors in state.items()}
+    before = {kind: [each.clone() for each in tensors] for kind, tensors in moving.items()}
+    at_rest = {kind: _norms(tensors) for kind, tensors in resting.items()}
     with torch.enable_grad():
         work()
-    expected = {kind: _norms(tensors) for kind, tensors in state.items()}
-    for kind, tensors in state.items():
+    expected = {kind: _norms(tensors) for kind, tensors in moving.items()}
+    for kind, tensors in moving.items():
         for tensor, value in zip(tensors, before[kind], strict=True):
             tensor.copy_(value)
     del before
@@ -56,9 +59,12 @@ def check_replay(
     if not drawn.is_present():
         raise OtherResultError("a replay draws other random numbers than the step itself")
     for kind, norms in expected.items():
-        found = _norms(state[kind])
+        found = _norms(moving[kind])
         if not torch.allclose(found, norms, TOLERANCE, NOISE * float(norms.max())):
             raise OtherResultError(f"a replay makes other {kind} than the step itself")
+    for kind, norms in at_rest.items():
+        if not torch.equal(_norms(resting[kind]), norms):
+            raise OtherResultError(f"a replay changes {kind}, which the step itself does not")
 
 
 def _norms(tensors: Sequence[Tensor]) -> Tensor:

@@ -342,6 +342,38 @@ def test_a_value_that_is_read_past_torch_is_found_out(patience: int) -> None:
         captured.update_weights(torch.full((2,), -5.0))
 
 
+def test_an_update_moves_what_is_said_to_move_and_nothing_that_rests(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine, checked = new_engine(), []
+
+    def check(
+        replay: Callable[[], object],
+        work: Callable[[], object],
+        moving: dict[str, list[Tensor]],
+        resting: dict[str, list[Tensor]],
+    ) -> None:
+        before = {kind: [each.clone() for each in found] for kind, found in resting.items()}
+        present = sum(map(len, [*moving.values(), *resting.values()]))
+        assert present == len(state(engine))
+        work()
+        for kind, found in before.items():
+            assert all(map(torch.equal, resting[kind], found))
+        checked.append(sum(each.numel() for found in moving.values() for each in found))
+
+    monkeypatch.setattr("nas.captured.check_replay", check)
+    recordings = Counted()
+    recordings.patience = 1
+    captured = Captured(engine, recordings)
+    for seed in range(3):
+        captured.update_architecture(engine.groups[0], draw_batch(seed), draw_batch(9 + seed))
+        captured.update_weights(draw_batch(seed))
+    alphas = sum(alpha.numel() for alpha in engine.groups[0].alphas)
+    own = sum(value.numel() for value in state(engine).values())
+    moments_and_count = 2 * alphas + len(engine.groups[0].alphas)
+    assert checked == [alphas + moments_and_count, own - alphas - moments_and_count]
+
+
 def test_what_memory_is_missing_for_is_no_refusal() -> None:
     class Exhausted(Counting):
         patience = 0

@@ -33,7 +33,7 @@ def test_the_state_is_what_a_replay_makes_of_it() -> None:
         order.append("replay")
         move(own, 0.5 + 1e-6)
 
-    check_replay(replay, work, own)
+    check_replay(replay, work, own, {})
     assert order == ["work", "replay"]
     for kind, tensors in own.items():
         assert all(map(torch.equal, tensors, expected[kind]))
@@ -43,13 +43,13 @@ def test_the_state_is_what_a_replay_makes_of_it() -> None:
 def test_other_sizes_and_signs_are_refused(factor: float) -> None:
     own = state()
     with pytest.raises(OtherResultError, match="other weights"):
-        check_replay(lambda: move(own, factor), lambda: move(own, 0.5), own)
+        check_replay(lambda: move(own, factor), lambda: move(own, 0.5), own, {})
 
 
 def test_one_tensor_of_many_is_enough() -> None:
     own = state()
     with pytest.raises(OtherResultError, match="other steps"):
-        check_replay(lambda: None, lambda: own["steps"][0].add_(1), own)
+        check_replay(lambda: None, lambda: own["steps"][0].add_(1), own, {})
 
 
 def test_rounding_and_noise_are_none() -> None:
@@ -59,7 +59,7 @@ def test_rounding_and_noise_are_none() -> None:
         own["moments"][0].mul_(1 + 1e-5)
         own["moments"][1].mul_(-3)
 
-    check_replay(replay, lambda: None, own)
+    check_replay(replay, lambda: None, own, {})
 
 
 def test_work_takes_gradients() -> None:
@@ -69,7 +69,7 @@ def test_work_takes_gradients() -> None:
     def work() -> None:
         slopes.extend(torch.autograd.grad((weight**2).sum(), [weight]))
 
-    check_replay(lambda: None, work, {"w": [weight]})
+    check_replay(lambda: None, work, {"w": [weight]}, {})
     assert torch.equal(slopes[0], torch.full((2,), 2.0))
 
 
@@ -79,7 +79,26 @@ def test_random_numbers_are_those_of_the_work() -> None:
     def noisy() -> None:
         own["weights"][0].add_(torch.rand(4, 3))
 
-    check_replay(noisy, noisy, own)
+    check_replay(noisy, noisy, own, {})
     drawn = torch.rand(4, 3)
     with pytest.raises(OtherResultError, match="other random numbers"):
-        check_replay(lambda: own["weights"][0].add_(drawn), noisy, own)
+        check_replay(lambda: own["weights"][0].add_(drawn), noisy, own, {})
+
+
+def test_what_rests_is_not_copied_and_stays_bit_for_bit() -> None:
+    moving, rest = state(), torch.full((1000,), 0.1)
+    resting = {"moments": [rest]}
+
+    def step() -> None:
+        move(moving, 0.5)
+        rest.add_(1)
+        rest.copy_(torch.full((1000,), 0.1))
+
+    check_replay(step, step, moving, resting)
+
+    def almost() -> None:
+        move(moving, 0.5)
+        rest[7] = torch.nextafter(rest[7], torch.tensor(1.0))
+
+    with pytest.raises(OtherResultError, match="changes moments"):
+        check_replay(almost, step, moving, resting)
