@@ -106,6 +106,15 @@ def recorder_on(device: torch.device) -> Recorder:
     return CudaGraphs(device) if device.type == "cuda" else Recordings()
 
 
+def when_captured(device: torch.device) -> str:
+    """When updates on a device are captured, for the user who waits for it."""
+    patience = (CudaGraphs if device.type == "cuda" else Recordings).patience
+    return (
+        f"Steps are captured: {patience} of each kind are taken as ever, the next one is recorded, "
+        "which takes several times as long, and all behind it are replayed."
+    )
+
+
 @contextmanager
 def recorded_at_once(settings: RunSettings, device: torch.device) -> Iterator[tuple[int, int]]:
     """Do not wait for long before an update is recorded on a CPU, in this context.

@@ -13,7 +13,7 @@ from nas.bilevel import Group, Hypergradient
 from nas.budget.limits import limits_of
 from nas.budget.pick_record import tell_delay, write_record
 from nas.budget.settling import settle
-from nas.captured import check_capture, updates_of
+from nas.captured import check_capture, updates_of, when_captured
 from nas.criteria import wants_triplets
 from nas.data.batches import Batch
 from nas.data.splits import divided_groups, halve
@@ -103,6 +103,8 @@ def run_search(
     tell(settings, say)
     data = open_data(settings.data, folder if resume else None)
     path = _path_told(settings, say) if settings.space.space == "cell" else None
+    if settings.run.capture:
+        say(when_captured(resolve_device(settings.run.device)))
     wait_for(kernels, say)
     stage = SearchStage(settings, folder, data)
     if not resume:

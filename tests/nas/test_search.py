@@ -867,7 +867,7 @@ def test_what_computes_the_cells_is_told_and_kept(
     folder, told = RunFolder(tmp_path / "run"), list[str]()
     chosen = settings(training={"epochs": 1})
     chosen = msgspec.structs.replace(
-        chosen, run=msgspec.structs.replace(chosen.run, kernels="torch")
+        chosen, run=msgspec.structs.replace(chosen.run, kernels="torch", capture=True)
     )
     with (
         patch("nas.search.open_data", return_value=discs(train=7, val=0)),
@@ -878,3 +878,5 @@ def test_what_computes_the_cells_is_told_and_kept(
         run_search(chosen, folder, resume=False, say=told.append)
     assert "Relaxed cell: plain PyTorch, as was asked for." in told
     assert folder.read_record()["kernels"] == "relaxed cell: plain PyTorch, as was asked for"
+    (captured,) = (line for line in told if "captured" in line)
+    assert "10 of each kind are taken as ever" in captured
