@@ -16,6 +16,9 @@ TOLERANCE = 1e-3
 NOISE = 1e-6
 """Norms that are so much smaller than the largest of their kind are not compared."""
 
+CHUNK = 2**20
+"""Numbers that are taken to double precision at a time."""
+
 
 class OtherResultError(RuntimeError):
     """A replay has not done what the work does."""
@@ -69,8 +72,13 @@ def check_replay(
 
 def _norms(tensors: Sequence[Tensor]) -> Tensor:
     """Of each tensor, and of what is positive in it, which tells a wrong sign."""
-    return torch.stack([norm for each in tensors for norm in _norms_of_one(each.double())])
+    return torch.cat([_norms_of_one(torch.atleast_1d(each)) for each in tensors])
 
 
-def _norms_of_one(numbers: Tensor) -> tuple[Tensor, Tensor]:
-    return numbers.norm(), numbers.clamp_min(0).norm()
+def _norms_of_one(tensor: Tensor) -> Tensor:
+    rows = max(1, CHUNK * len(tensor) // max(1, tensor.numel()))
+    return torch.stack([_squares(part.double()) for part in tensor.split(rows)]).sum(0).sqrt()
+
+
+def _squares(numbers: Tensor) -> Tensor:
+    return torch.stack([numbers.square().sum(), numbers.clamp_min(0).square().sum()])

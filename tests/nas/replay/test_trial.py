@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from unittest.mock import patch
+
+import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor
 
+from nas.replay import trial
 from nas.replay.trial import OtherResultError, check_replay
 
 
@@ -102,3 +108,19 @@ def test_what_rests_is_not_copied_and_stays_bit_for_bit() -> None:
 
     with pytest.raises(OtherResultError, match="changes moments"):
         check_replay(almost, step, moving, resting)
+
+
+@given(
+    shape=st.sampled_from([(), (0,), (1,), (7,), (3, 5), (5, 2, 3), (2, 0), (1, 11)]),
+    chunk=st.integers(1, 40),
+    seed=st.integers(0, 9),
+)
+def test_norms_are_taken_in_parts_of_any_size(
+    shape: tuple[int, ...], chunk: int, seed: int
+) -> None:
+    numbers = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+    values = numbers.double().numpy()
+    with patch.object(trial, "CHUNK", chunk):
+        found = trial._norms([numbers, -numbers])
+    lengths = [np.linalg.norm(part) for part in (values, values.clip(0), values, (-values).clip(0))]
+    assert np.allclose(found.numpy(), lengths)
