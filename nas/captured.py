@@ -57,6 +57,9 @@ class Recorder(Protocol):
     def begin(self) -> None:
         """Go on with other memory: what was recorded so far is no longer wanted."""
 
+    def rest(self) -> None:
+        """Let go of memory that only replays need; what they hold in it is lost."""
+
     def warm_up(self, work: Callable[[], Result]) -> Result:
         """Do the work, as before a recording; what replays hold in their memory may be lost."""
 
@@ -82,6 +85,9 @@ class CudaGraphs:
     def begin(self) -> None:
         """Share other memory from now on; the old one goes with the graphs that hold it."""
         self._pool = torch.cuda.graph_pool_handle()
+
+    def rest(self) -> None:
+        """Nothing: graphs keep their memory as long as they are there."""
 
     def warm_up(self, work: Callable[[], Result]) -> Result:
         """Do the work on the stream."""
@@ -278,6 +284,7 @@ class _Kind(Generic[Result]):
         def work() -> Result:
             return recorder.warm_up(lambda: self.work(self.batches))
 
+        recorder.rest()
         try:
             check_replay(replay, work, *state)
         except OtherResultError as error:

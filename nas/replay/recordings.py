@@ -58,9 +58,13 @@ class Recordings:
         """Size of the memory that replays share."""
         return len(self._arena)
 
+    def rest(self) -> None:
+        """Let go of the arena until the next replay: what is in it is lost."""
+        self._arena.rest()
+
     def warm_up(self, work: Callable[[], Result]) -> Result:
         """Do the work, without the memory of replays: what is in it is lost."""
-        self._arena.rest()
+        self.rest()
         result = work()
         give_back_freed()
         return result
@@ -74,7 +78,7 @@ class Recordings:
                 compare a replay with the work (`nas.replay.trial`).
             MemoryError: there is none for the arena.
         """
-        self._arena.rest()
+        self.rest()
         recording = _Recording()
         with recording.running():
             result = work()

@@ -48,10 +48,21 @@ class Counted(Recordings):
 
     patience = WARM_UP
     taken = 0
+    at_rest = False
+
+    def rest(self) -> None:
+        self.at_rest = True
+        super().rest()
 
     def record(self, work: Callable[[], Any]) -> Any:
         self.taken += 1
-        return super().record(work)
+        result, replay = super().record(work)
+
+        def counted() -> None:
+            self.at_rest = False
+            replay()
+
+        return result, counted
 
 
 def draw_batch(seed: int, images: int = 2) -> Batch:
@@ -194,6 +205,9 @@ class Counting:
 
     def begin(self) -> None:
         self.begun += 1
+
+    def rest(self) -> None:
+        pass
 
     def warm_up(self, work: Callable[[], Any]) -> Any:
         self.warm += 1
@@ -353,12 +367,14 @@ def test_an_update_moves_what_is_said_to_move_and_nothing_that_rests(
         moving: dict[str, list[Tensor]],
         resting: dict[str, list[Tensor]],
     ) -> None:
+        assert recordings.at_rest, "the arena would stand beside copies of the weights"
         before = {kind: [each.clone() for each in found] for kind, found in resting.items()}
         present = sum(map(len, [*moving.values(), *resting.values()]))
         assert present == len(state(engine))
         work()
         for kind, found in before.items():
             assert all(map(torch.equal, resting[kind], found))
+        recordings.at_rest = False
         checked.append(sum(each.numel() for found in moving.values() for each in found))
 
     monkeypatch.setattr("nas.captured.check_replay", check)
@@ -366,6 +382,7 @@ def test_an_update_moves_what_is_said_to_move_and_nothing_that_rests(
     recordings.patience = 1
     captured = Captured(engine, recordings)
     for seed in range(3):
+        recordings.at_rest = False
         captured.update_architecture(engine.groups[0], draw_batch(seed), draw_batch(9 + seed))
         captured.update_weights(draw_batch(seed))
     alphas = sum(alpha.numel() for alpha in engine.groups[0].alphas)
