@@ -139,6 +139,7 @@ def parts() -> dict[str, list[tuple[Any, str]]]:
     """What is timed; those that begin with ``start`` come before the first step."""
     from nas import illustration, search, training
     from nas.bilevel import Bilevel
+    from nas.captured import Captured
     from nas.data.batches import Batches
     from nas.preparation import Data
     from nas.tracking import TerminalProgress, Tracker
@@ -154,7 +155,11 @@ def parts() -> dict[str, list[tuple[Any, str]]]:
         "start: networks": [(search, "new_phase")],
         "start: rehearsal": [(search, "rehearse")],
         "start: records": [(training, "new_tracker")],
-        STEPS: [(Bilevel, "update_architecture"), (Bilevel, "update_weights")],
+        STEPS: [
+            (engine, update)
+            for engine in (Bilevel, Captured)
+            for update in ("update_architecture", "update_weights")
+        ],
         "diagnosis": [(search, "update_beside"), (search, "compare_products")],
         "data": [(Batches, "batch")],
         "validation": [(search, "validate")],

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
+from torch import Tensor, nn
+
+from nas.bilevel import Bilevel, Player, UnrolledStep
+from nas.captured import Captured
 
 TOOL = Path(__file__).parents[2] / "tools/measure_run.py"
 SPECIFICATION = importlib.util.spec_from_file_location("measure_run", TOOL)
@@ -87,6 +93,44 @@ def test_steps_that_are_not_taken_count_as_the_median_of_those_that_are(now: lis
     assert clock.seconds["diagnosis"] == 60
     assert clock.calls["diagnosis"] == 3
     assert clock.now() == now[0] + 13 * 4
+
+
+class SlowReplays:
+    """Replays that take five seconds, of work that takes none."""
+
+    patience, is_exact, draws = 1, False, True
+
+    def __init__(self, now: list[float]) -> None:
+        self._now = now
+
+    def begin(self) -> None:
+        pass
+
+    def rest(self) -> None:
+        pass
+
+    def warm_up(self, work: Callable[[], Any]) -> Any:
+        return work()
+
+    def record(self, work: Callable[[], Any]) -> tuple[Any, Callable[[], None]]:
+        def replay() -> None:
+            self._now[0] += 5
+
+        return work(), replay
+
+
+def test_replays_count_as_steps(now: list[float]) -> None:
+    weight = nn.Parameter(torch.ones(1))
+    optimizer = torch.optim.SGD([weight], 0.1)
+    player: Player[Tensor] = Player(
+        "one", [weight], lambda batch: (weight * batch).sum(), optimizer, UnrolledStep(0.0)
+    )
+    captured = Captured(Bilevel([player], []), SlowReplays(now))
+    clock = measure_run.Clock()
+    with measure_run.clocked(clock), clock.within("loop"):
+        for _ in range(4):
+            captured.update_weights(torch.ones(1))
+    assert dict(clock.seconds) == {"loop": 0, "steps": 10}
 
 
 def test_tables_hold_medians_and_the_share_of_faster_steps() -> None:
