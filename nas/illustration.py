@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 SHOWN_CASES = 4
 DRAWINGS_PER_RUN = 20
 
-SHARE_OF_TIME = 0.01
+SHARE_OF_TIME = 0.005
 """Of a run, that its pictures take, besides those of the first epoch and the last."""
 
 

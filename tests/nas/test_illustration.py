@@ -45,7 +45,7 @@ def test_the_first_the_last_and_about_twenty_epochs_have_pictures(epochs: int) -
 
 
 def test_pictures_keep_to_their_share_of_the_time() -> None:
-    """Epochs of 100 s and pictures of 3 s: the first one, every third behind it, the last."""
+    """Epochs of 100 s and pictures of 1.5 s: the first one, every third behind it, the last."""
     seconds = [0.0]
     pace = Pace(now=lambda: seconds[0])
     drawn = []
@@ -54,7 +54,7 @@ def test_pictures_keep_to_their_share_of_the_time() -> None:
         if pace.allows(epoch, 12, is_last=False):
             drawn.append(epoch)
             with pace.drawing():
-                seconds[0] += 3.0
+                seconds[0] += 1.5
     assert drawn == [0, 2, 5, 8, 11]
 
 
