@@ -34,6 +34,9 @@ POLL_SECONDS = 1.0
 REACH_SECONDS = 10.0
 """How long the head of a cluster may take to answer at all."""
 
+NOTICE_SECONDS = 5.0
+"""How long it may take to hear that a job has begun; only one without a place takes so long."""
+
 PACKING_SECONDS = 60.0
 """How long a stopped job's folder may take to come home, after the process has left."""
 
@@ -266,7 +269,8 @@ class RayEngine:
         import ray
 
         try:
-            begun = _finished(self._running, [each.ready for each in self._running], 0.0)
+            ready = [each.ready for each in self._running]
+            begun = _finished(self._running, ready, NOTICE_SECONDS)
             for each in begun:
                 each.actor.stop.remote()
             patience = self.patience + PACKING_SECONDS
