@@ -23,6 +23,7 @@ from torch.optim import Optimizer
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from nas.bilevel import Batch, Bilevel, Group, Hypergradient
+from nas.devices import resolve_device
 from nas.errors import UsageError, is_out_of_memory
 from nas.ranks import count
 from nas.replay.recordings import Recordings
@@ -107,9 +108,9 @@ class CudaGraphs:
         return result, graph.replay
 
 
-def recorder_on(device: torch.device) -> Recorder:
-    """What takes the updates of networks on a device, to be repeated."""
-    return CudaGraphs(device) if device.type == "cuda" else Recordings()
+def recorder_on(device: torch.device, streams: int = 1) -> Recorder:
+    """What takes the updates of networks on a device, to be repeated; on a CPU, in streams."""
+    return CudaGraphs(device) if device.type == "cuda" else Recordings(streams)
 
 
 def when_captured(device: torch.device) -> str:
@@ -360,11 +361,16 @@ def _copy(batches: Any, own: Any) -> None:
 
 
 def check_capture(settings: RunSettings) -> None:
-    """Refuse to capture with several processes.
+    """Refuse to capture with several processes, and streams on a GPU.
 
     Raises:
         UsageError: with what stands against it.
     """
+    if settings.capture and settings.streams > 1 and resolve_device(settings.device).type == "cuda":
+        raise UsageError(
+            f"--streams {settings.streams} is for replays on a CPU, and these are on a GPU: leave "
+            "it out, or give --device cpu."
+        )
     if settings.capture and count() > 1:
         raise UsageError(
             "--capture is for one process, and several ones add their gradients up within a step: "
@@ -413,4 +419,6 @@ def updates_of(
         device: on which it computes.
         situation: see `Captured`.
     """
-    return Captured(engine, recorder_on(device), situation) if settings.capture else engine
+    if not settings.capture:
+        return engine
+    return Captured(engine, recorder_on(device, settings.streams), situation)

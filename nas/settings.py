@@ -560,6 +560,10 @@ class RunSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """CPU threads to use; 0 leaves it to torch. With small networks, or on a busy machine, 1 is
     often several times faster."""
 
+    streams: Positive = 1
+    """How many operations replays of --capture do at a time on a CPU, each in a thread of its own
+    and with --threads for itself: --threads 1 --streams 2 keeps two cores busy. The same bits."""
+
     kernels: Literal["auto", "torch", "compiled"] = "auto"
     """What computes the relaxed cell of a search on a CPU: kernels that numba compiles (extra
     fast), plain torch, or auto: kernels where numba is installed. The same mathematics."""

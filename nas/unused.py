@@ -22,6 +22,7 @@ from nas.settings import (
     LossSettings,
     PatchSettings,
     RetrainSettings,
+    RunSettings,
     SearchSettings,
     TrainingSettings,
 )
@@ -57,12 +58,13 @@ def unused_in_search(settings: SearchSettings) -> dict[str, str]:
     if settings.backbone != SEARCHED_SEGMENTER:
         why = f"is about --backbone {SEARCHED_SEGMENTER}, and the backbone is {settings.backbone}"
         unused |= dict.fromkeys(ConcatenationFCNSettings.__struct_fields__, why)
-    return unused | _unused_in_data(settings.data)
+    return unused | _unused_in_run(settings.run) | _unused_in_data(settings.data)
 
 
 def unused_in_retraining(settings: RetrainSettings) -> dict[str, str]:
     """The settings of a retraining without effect, by name, and why."""
     unused = _unused_in_training(settings.training, settings.loss, settings.augmentation)
+    unused |= _unused_in_run(settings.run)
     if settings.backbone.partition("?")[0] in PATCH_NETWORKS:
         return unused | _unused_on_patches(settings)
     why = f"is about --backbone {', '.join(PATCH_NETWORKS)}; the backbone is {settings.backbone}"
@@ -102,6 +104,10 @@ def _unused_in_data(data: DataSettings) -> dict[str, str]:
     if data.clahe_clip:
         return {}
     return {"clahe_tiles": "is about --clahe-clip, and that equalises nothing"}
+
+
+def _unused_in_run(run: RunSettings) -> dict[str, str]:
+    return {} if run.capture else {"streams": "is about replays, and there are none but --capture"}
 
 
 def _unused_in_game(game: GameSettings) -> dict[str, str]:

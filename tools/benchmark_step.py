@@ -6,8 +6,8 @@
 
 For each cell of the grid, the sides take steps in turn in one process, from the same weights on
 the same batches, behind one step that is not timed, on a CPU with images of 64 px; a ratio is that
-of the plain side's median to the engine's. Times are those of the process on a CPU and of the clock
-on a GPU.
+of the plain side's median to the engine's. Times are those of the process on a CPU; on a GPU, and
+where one side has several streams, of the clock for all sides.
 
 What a step is made of, and the peak of its memory, are taken from one step in a fresh process for
 each side, whose optimisers already hold their moments: what the networks and the step add to the
@@ -44,7 +44,7 @@ from typing import Any
 import torch
 from launches import Launches
 from live_memory import LiveMemory
-from machine_rates import Rates, Work, machine_rates, seconds
+from machine_rates import Rates, Work, clock_seconds, machine_rates, seconds
 from plain_cell import PlainSupernet
 from plain_step import PlainSearch, alphas, weights_of
 from torch import Tensor, nn
@@ -69,7 +69,9 @@ SMALL = 64
 """Pixels of steps on a CPU that are not timed."""
 RATE, ARCHITECTURE_RATE, PRESSURE = 1e-4, 1e-4, 0.01
 PLAIN, CAPTURED = "plain", "captured"
-SIDES = (PLAIN, "engine", CAPTURED)
+STREAMS = {CAPTURED: 1, "streams": 2}
+"""Of captured sides, how many streams their replays have on a CPU: threads beside each other."""
+SIDES = (PLAIN, "engine", *STREAMS)
 CAPTURED_AFTER = 1
 """Steps before one is captured; the second one behind these is compared, the others are replays."""
 ORDERS = ("first", "second")
@@ -167,11 +169,11 @@ def new_taker(cell: Cell, side: str, device: torch.device) -> Taker:
         optimizers = Adam(theta, RATE), Adam(phi, RATE), Adam(alphas(game), ARCHITECTURE_RATE)
         search = PlainSearch(game, optimizers, RATE, second_order=second_order)
         return Taker(game, optimizers, lambda: search.step(train, validation))
-    engine = new_engine(game, second_order, side == CAPTURED)
+    engine = new_engine(game, second_order, side in STREAMS)
     updates: Any = engine
     held: Callable[[], int] = int
-    if side == CAPTURED:
-        recorder = recorder_on(device)
+    if side in STREAMS:
+        recorder = recorder_on(device, STREAMS[side])
         recorder.patience = min(recorder.patience, CAPTURED_AFTER)
         updates = Captured(engine, recorder)
         if isinstance(recorder, Recordings):
@@ -244,11 +246,12 @@ def measure_times(
     """Seconds of each side's steps, taken in turn in this process."""
     takers = {side: new_taker(cell, side, device) for side in sides}
     times: dict[str, list[float]] = {side: [] for side in sides}
+    timed = clock_seconds if any(STREAMS.get(side, 1) > 1 for side in sides) else seconds
     for side in sides:
         warm_up(cell, side, takers[side], device)
     for _ in range(steps):
         for side in sides:
-            times[side].append(seconds(takers[side].step, device))
+            times[side].append(timed(takers[side].step, device))
     return times
 
 
@@ -258,11 +261,11 @@ def warm_up(cell: Cell, side: str, taker: Taker, device: torch.device) -> None:
     On a CPU, where kernels and libraries are loaded whatever the size, they see small images, but
     for updates that are captured: these are the real ones.
     """
-    if device.type == "cpu" and side != CAPTURED:
+    if device.type == "cpu" and side not in STREAMS:
         new_taker(dataclasses.replace(cell, px=min(cell.px, SMALL)), side, device).step()
         taker.remember()
         return
-    for _ in range(CAPTURED_AFTER + 2 if side == CAPTURED else 1):
+    for _ in range(CAPTURED_AFTER + 2 if side in STREAMS else 1):
         taker.step()
 
 
@@ -273,7 +276,7 @@ def measure_step(cell: Cell, side: str, device: torch.device) -> dict[str, Any]:
     before = 0 if cuda else present_bytes(device)
     taker = new_taker(cell, side, device)
     taker.remember()
-    for _ in range(CAPTURED_AFTER + 2 if side == CAPTURED else 0):
+    for _ in range(CAPTURED_AFTER + 2 if side in STREAMS else 0):
         taker.step()
     begin = time.perf_counter()
     with (
@@ -287,7 +290,7 @@ def measure_step(cell: Cell, side: str, device: torch.device) -> dict[str, Any]:
     took = time.perf_counter() - begin
     memory = (peak_bytes(device) - before) / 2**20
     whole = work if cuda or side == "plain" else work_in_torch(cell)
-    graphs = 2 if side == CAPTURED and cuda else 0
+    graphs = 2 if side in STREAMS and cuda else 0
     return {
         "seconds": took,
         "MB": memory,
@@ -393,7 +396,7 @@ def measure(
         try:
             figures[side] = in_fresh_process(cell, [side], 0, arguments, left())
         except NotRun as reason:
-            if side != CAPTURED or UsageError.__name__ not in str(reason):
+            if side not in STREAMS or UsageError.__name__ not in str(reason):
                 raise
     ahead = sum(own["seconds"] for own in figures.values()) * steps
     if ahead > left():

@@ -34,14 +34,21 @@ class Rates:
 def seconds(work: Callable[[], object], device: torch.device) -> float:
     """Of the process on a CPU, where others may be at work; of the clock on a GPU."""
     if device.type == "cuda":
-        torch.cuda.synchronize(device)
-        begin = time.perf_counter()
-        work()
-        torch.cuda.synchronize(device)
-        return time.perf_counter() - begin
+        return clock_seconds(work, device)
     begin = time.process_time()
     work()
     return time.process_time() - begin
+
+
+def clock_seconds(work: Callable[[], object], device: torch.device) -> float:
+    """Of the clock, for work of several threads, or on a GPU."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    begin = time.perf_counter()
+    work()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - begin
 
 
 def machine_rates(device: torch.device, quick: bool = False) -> Rates:

@@ -51,6 +51,7 @@ CHANGEABLE_ON_RESUME = (
     "cache",
     "device",
     "threads",
+    "streams",
     "kernels",
     "checkpoint_minutes",
     "tracker",

@@ -16,7 +16,7 @@ from nas.settings import DataSettings, RetrainSettings, RunSettings, SearchSetti
 PLAN_FILE = "cell.json"
 CELLS = "cells"
 CHANGEABLE = {
-    "run": ("device", "threads", "checkpoint_minutes"),
+    "run": ("device", "threads", "streams", "checkpoint_minutes"),
     "data": ("cache",),
 }
 """Settings, by their table, that a cell may go on with though they have changed."""

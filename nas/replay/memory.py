@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import mmap
 import weakref
-from bisect import bisect_right, insort
-from collections.abc import Sequence
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -23,30 +23,26 @@ class Block:
     Attributes:
         address: of its first byte, then.
         size: in bytes.
-        born: how many calls had been recorded before it was there.
-        died: how many had when it was given back; None if it is still held.
         owner: what holds it, as long as that is held by others.
-        offset: in the arena.
+        is_held: whether that is so.
+        born: how many calls are made before the first one that uses it.
+        died: how many are, once nothing may use it any more.
+        offset: in the arena, of one that was given back.
     """
 
     address: int
     size: int
-    born: int
     owner: weakref.ref[Any]
-    died: int | None = None
+    is_held: bool = True
+    born: int = 0
+    died: int = 0
     offset: int = 0
 
 
 class Blocks:
-    """All blocks of a recording.
-
-    Attributes:
-        time: how many calls have been recorded.
-    """
+    """The blocks of a recording that are held."""
 
     def __init__(self) -> None:
-        self.time = 0
-        self.all: list[Block] = []
         self._addresses: list[int] = []
         self._present: dict[int, Block] = {}
 
@@ -54,14 +50,13 @@ class Blocks:
         """A block that is there as long as its owner."""
         if size == 0:
             return
-        block = Block(address, size, self.time, weakref.ref(owner))
-        self.all.append(block)
+        block = Block(address, size, weakref.ref(owner))
         insort(self._addresses, address)
         self._present[address] = block
         weakref.finalize(owner, self._give_back, block).atexit = False
 
     def at(self, address: int) -> Block | None:
-        """The present block that an address is in."""
+        """The block that an address is in."""
         place = bisect_right(self._addresses, address) - 1
         if place < 0:
             return None
@@ -69,22 +64,23 @@ class Blocks:
         return block if address < block.address + block.size else None
 
     def _give_back(self, block: Block) -> None:
-        block.died = self.time
+        block.is_held = False
         del self._present[block.address]
         del self._addresses[bisect_right(self._addresses, block.address) - 1]
 
 
 def arrange(blocks: Sequence[Block]) -> int:
-    """Give all blocks that died an offset, such that none overlap at a time; bytes needed.
+    """Give blocks an offset, such that none overlap at a time; bytes needed.
 
-    Each takes the smallest gap that it fits in when it is born, as allocators do. One that died
-    before another call was made is in no call, and has no place.
+    Each takes the smallest gap that it fits in when it is born, as allocators do.
+
+    Args:
+        blocks: in the order in which they are born, each before it dies.
     """
-    lying = [block for block in blocks if block.died is not None and block.died > block.born]
-    dying = sorted(lying, key=_died)
+    dying = sorted(blocks, key=lambda block: block.died)
     gaps, end, dead = _Gaps(), 0, 0
-    for block in lying:
-        while _died(dying[dead]) <= block.born:
+    for block in blocks:
+        while dying[dead].died <= block.born:
             gaps.add(dying[dead].offset, _room(dying[dead]))
             dead += 1
         found = gaps.take(_room(block))
@@ -93,6 +89,31 @@ def arrange(blocks: Sequence[Block]) -> int:
             end = found + _room(block)
         block.offset = found
     return end
+
+
+def successions(blocks: Iterable[Block]) -> Iterator[tuple[Block, Block]]:
+    """Each block that lies where another has lain last, with that one.
+
+    Args:
+        blocks: in an arena, in the order in which they are born.
+    """
+    begins: list[int] = []
+    lying: dict[int, tuple[int, Block]] = {}
+    for block in blocks:
+        begin, end = block.offset, block.offset + _room(block)
+        first = bisect_right(begins, begin) - 1
+        first = first if first >= 0 and lying[begins[first]][0] > begin else first + 1
+        last = bisect_left(begins, end)
+        left: dict[int, tuple[int, Block]] = {begin: (end, block)}
+        for other in begins[first:last]:
+            bound, before = lying.pop(other)
+            yield block, before
+            if other < begin:
+                left[other] = begin, before
+            if bound > end:
+                left[end] = bound, before
+        begins[first:last] = sorted(left)
+        lying.update(left)
 
 
 class _Gaps:
@@ -142,11 +163,6 @@ class _Gaps:
         del self._begins[offset + size]
         del self._by_size[bisect_right(self._by_size, (size, offset)) - 1]
         return size
-
-
-def _died(block: Block) -> int:
-    assert block.died is not None
-    return block.died
 
 
 def _room(block: Block) -> int:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch._ops import OpOverload
+
+from search_spaces.kernels.tape import Call
 
 aten = torch.ops.aten
 
@@ -30,13 +32,12 @@ READ_ON_THE_HOST = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_sh
 INDEXING = {aten.index, aten.index_put, aten.index_put_}
 MAKE_OTHER_TENSORS = {aten.resize_, aten.resize_as_, aten.set_}
 
+RUNNING = {"running_mean", "running_var"}
+"""Arguments that norm layers write into, whether their schemas say so or not."""
+
 
 class CannotBeRecordedError(RuntimeError):
     """The work does what cannot be replayed."""
-
-
-Call = tuple[Callable[..., object], tuple[Any, ...], dict[str, Any]]
-"""A function, its arguments, and those by name."""
 
 
 def refuse(operation: OpOverload, given: tuple[Any, ...]) -> None:
@@ -75,16 +76,46 @@ def writing(
     if packet in MAKE_MEMORY:
         return None
     if packet in ZEROS | ONES:
-        return _op(aten.fill_.Scalar), (results[0], 1 if packet in ONES else 0), {}
+        filled = results[0], 1 if packet in ONES else 0
+        return Call(_op(aten.fill_.Scalar), filled, {}, results)
     if packet in COPIES:
-        return _op(aten.copy_.default), (results[0], given[0]), {}
+        return Call(_op(aten.copy_.default), (results[0], given[0]), {}, results)
+    written = [*results, *changed(operation, given, named)]
     plain = None not in results and not operation._schema.is_mutable
     variant = _variant(operation) if plain else None
     if variant is None:
-        return _copied, (_op(operation), given, named, results), {}
+        return Call(_copied, (_op(operation), given, named, results), {}, written)
     out, names, listed = variant
     into = {names[0]: results} if listed else dict(zip(names, results, strict=True))
-    return _op(out), given, {**named, **into}
+    return Call(_op(out), given, {**named, **into}, written)
+
+
+def in_place(operation: OpOverload, given: tuple[Any, ...], named: Mapping[str, Any]) -> Call:
+    """The call that does an operation again which makes no new tensors.
+
+    Args:
+        operation: to be called.
+        given, named: its arguments.
+    """
+    return Call(_op(operation), given, named, [*changed(operation, given, named)])
+
+
+def changed(
+    operation: OpOverload, given: tuple[Any, ...], named: Mapping[str, Any]
+) -> Iterator[Any]:
+    """Of the arguments of an operation, those that it changes; what random numbers come from, too.
+
+    Args:
+        operation: to be called.
+        given, named: its arguments.
+    """
+    arguments = operation._schema.arguments
+    for number, each in enumerate(arguments):
+        changes = each.alias_info is not None and each.alias_info.is_write
+        if changes or each.name in RUNNING:
+            yield given[number] if number < len(given) else named.get(each.name)
+    if torch.Tag.nondeterministic_seeded in operation.tags:
+        yield torch.default_generator
 
 
 def _copied(function: Any, given: Any, named: Any, results: list[Any]) -> None:

@@ -2,8 +2,8 @@
 
 A step of small maps takes longer in Python, autograd and allocators than in arithmetic. A recording
 keeps operations of torch below autograd, functions of numpy and kernels, each as a call that writes
-into given memory: networks, gradients and views are gone. A replay makes the same calls in the same
-order, so that its numbers are the same bits.
+into given memory: networks, gradients and views are gone. A replay makes the same calls, each after
+those that it needs, so that its numbers are the same bits, in however many streams it makes them.
 
 Random numbers are drawn anew, from the state that torch's generator has by then.
 
@@ -14,11 +14,11 @@ What lasts, weights and results, stays where it is.
 from __future__ import annotations
 
 import gc
+import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -26,10 +26,21 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from nas.memory import give_back_freed
-from nas.replay.memory import Arena, Block, Blocks, arrange
-from nas.replay.operations import LIFTS, Call, CannotBeRecordedError, only_views, refuse, writing
+from nas.replay.arrangement import arranged
+from nas.replay.memory import Arena, Blocks
+from nas.replay.operations import (
+    LIFTS,
+    CannotBeRecordedError,
+    in_place,
+    only_views,
+    refuse,
+    writing,
+)
+from nas.replay.places import Lasting, Place
+from nas.replay.streams import Streams
 from nas.traceless import noise_told
 from search_spaces.kernels import tape
+from search_spaces.kernels.tape import Call
 
 Result = TypeVar("Result")
 
@@ -41,13 +52,17 @@ class Recordings:
 
     A recording takes as long as some ten times the work, so that much is done as ever before: at
     the worst, where nothing is ever replayed, the whole takes twice as long.
+
+    Args:
+        streams: how many calls replays make at a time, each in a thread of its own.
     """
 
     patience = 10
     is_exact = True
     draws = True
 
-    def __init__(self) -> None:
+    def __init__(self, streams: int = 1) -> None:
+        self._streams = streams
         self.begin()
 
     def begin(self) -> None:
@@ -82,33 +97,9 @@ class Recordings:
         recording = _Recording()
         with recording.running():
             result = work()
-        calls = recording.calls_in(self._arena)
+        streams = recording.in_streams(self._arena, self._streams)
         give_back_freed()
-
-        @torch.no_grad()
-        def replay() -> None:
-            for function, given, named in calls:
-                function(*given, **named)
-
-        return result, replay
-
-
-@dataclass(frozen=True, eq=False)
-class _Lasting:
-    """Memory that was there before the work and is there behind it."""
-
-    owner: weakref.ref[Any]
-
-
-class _Place(NamedTuple):
-    """Where the numbers of a tensor or an array are; the offset is in bytes, strides as it has."""
-
-    of_tensor: bool
-    memory: Block | _Lasting
-    offset: int
-    dtype: Any
-    shape: tuple[int, ...]
-    stride: tuple[int, ...]
+        return result, streams.run
 
 
 class _Recording(TorchDispatchMode):
@@ -118,14 +109,15 @@ class _Recording(TorchDispatchMode):
         super().__init__()
         self._blocks = Blocks()
         self._calls: list[Call] = []
-        self._places: dict[_Place, _Place] = {}
-        self._lasting: dict[int, _Lasting] = {}
+        self._costs: list[float] = []
+        self._places: dict[Place, Place] = {}
+        self._lasting: dict[int, Lasting] = {}
 
     @contextmanager
     def running(self) -> Iterator[None]:
         """Record what is done in this context."""
         with ExitStack() as stack:
-            for each in (noise_told(self.called), tape.running(self), self):
+            for each in (noise_told(self._noise_called), tape.running(self), self):
                 stack.enter_context(each)
             yield
 
@@ -136,7 +128,9 @@ class _Recording(TorchDispatchMode):
         if func.overloadpacket in LIFTS and self._blocks.at(args[0].data_ptr()) is None:
             raise CannotBeRecordedError(f"{func.name()} takes a value from the host")
         named = kwargs or {}
+        begin = time.perf_counter()
         found = func(*args, **named)
+        seconds = time.perf_counter() - begin
         if only_views(func):
             return found
         results = self._new(found, (*args, *named.values()))
@@ -144,33 +138,33 @@ class _Recording(TorchDispatchMode):
             self._take(results)
             call = writing(func, args, named, results)
             if call is not None:
-                self.called(*call)
+                self.called(call, seconds)
         elif func._schema.is_mutable:
-            self.called(func._op, args, named)
+            self.called(in_place(func, args, named), seconds)
         return found
 
-    def called(
+    def called(self, call: Call, seconds: float) -> None:
+        """Remember a call that has been made."""
+        function, arguments, options, written = call
+        named = self._placed(dict(options)) if options else NO_OPTIONS
+        placed = Call(function, self._placed(arguments), named, self._placed(list(written)))
+        self._calls.append(placed)
+        self._costs.append(seconds)
+
+    def _noise_called(
         self, function: Callable[..., object], arguments: tuple[Any, ...], named: Mapping[str, Any]
     ) -> None:
-        """Remember a call that has been made."""
-        options = self._placed(dict(named)) if named else NO_OPTIONS
-        self._calls.append((function, self._placed(arguments), options))
-        self._blocks.time += 1
+        self.called(Call(function, arguments, named, [torch.default_generator]), 0.0)
 
     def made(self, array: np.ndarray) -> None:
         """Remember memory of an array."""
         self._blocks.take(array, array.ctypes.data, array.nbytes)
 
-    def calls_in(self, arena: Arena) -> list[Call]:
-        """All calls, on memory of the arena."""
+    def in_streams(self, arena: Arena, streams: int) -> Streams:
+        """What makes all calls, on memory of the arena."""
         gc.collect()
-        memory = _Memory(arena.bytes(arrange(self._blocks.all)))
-        self._blocks.all.clear()
         self._places.clear()
-        calls = self._calls
-        for number, (function, given, named) in enumerate(calls):
-            calls[number] = function, memory.found(given), memory.found(named)
-        return calls
+        return arranged(self._calls, self._costs, arena, streams)
 
     def _new(self, found: Any, given: tuple[Any, ...]) -> list[Tensor | None]:
         """Tensors that an operation has made; None for what it was given, and for other values."""
@@ -195,7 +189,7 @@ class _Recording(TorchDispatchMode):
             return {name: self._placed(each) for name, each in tree.items()}
         return tree
 
-    def _place_of_tensor(self, tensor: Tensor) -> _Place | Tensor:
+    def _place_of_tensor(self, tensor: Tensor) -> Place | Tensor:
         if tensor.is_conj() or tensor.is_neg():
             raise CannotBeRecordedError("a view of complex numbers changes their signs")
         if tensor.numel() == 0:
@@ -203,83 +197,31 @@ class _Recording(TorchDispatchMode):
         form = tensor.dtype, tuple(tensor.shape), tensor.stride()
         block = self._blocks.at(tensor.data_ptr())
         if block is not None:
-            return self._known(_Place(True, block, tensor.data_ptr() - block.address, *form))
+            return self._known(Place(True, block, tensor.data_ptr() - block.address, *form))
         lasting = self._lasting_of(tensor.untyped_storage())
         offset = int(tensor.storage_offset()) * tensor.element_size()
-        return self._known(_Place(True, lasting, offset, *form))
+        return self._known(Place(True, lasting, offset, *form))
 
-    def _place_of_array(self, array: np.ndarray) -> _Place | np.ndarray:
+    def _place_of_array(self, array: np.ndarray) -> Place | np.ndarray:
         if array.size == 0:
             return array
         block = self._blocks.at(array.ctypes.data)
         if block is not None:
             offset = array.ctypes.data - block.address
             form = array.dtype, array.shape, array.strides
-            return self._known(_Place(False, block, offset, *form))
+            return self._known(Place(False, block, offset, *form))
         if isinstance(_root(array), np.ndarray):
             raise CannotBeRecordedError("an array comes from where no tape has seen it")
         return array
 
-    def _known(self, place: _Place) -> _Place:
+    def _known(self, place: Place) -> Place:
         return self._places.setdefault(place, place)
 
-    def _lasting_of(self, storage: torch.UntypedStorage) -> _Lasting:
+    def _lasting_of(self, storage: torch.UntypedStorage) -> Lasting:
         known = self._lasting.get(storage.data_ptr())
         if known is None or known.owner() is not storage:
-            known = self._lasting[storage.data_ptr()] = _Lasting(weakref.ref(storage))
+            known = self._lasting[storage.data_ptr()] = Lasting(weakref.ref(storage))
         return known
-
-
-class _Memory:
-    """Tensors and arrays at places."""
-
-    def __init__(self, arena: np.ndarray) -> None:
-        self._arena = arena
-        self._made: dict[_Place, Tensor | np.ndarray] = {}
-        self._known: dict[int, _Bytes] = {}
-
-    def found(self, tree: Any) -> Any:
-        """The tree with tensors and arrays for places."""
-        if type(tree) is _Place:
-            if tree not in self._made:
-                self._made[tree] = self._at(tree)
-            return self._made[tree]
-        if type(tree) in (tuple, list):
-            return type(tree)(self.found(each) for each in tree)
-        if type(tree) is dict:
-            return {name: self.found(each) for name, each in tree.items()}
-        return tree
-
-    def _at(self, place: _Place) -> Tensor | np.ndarray:
-        held, offset = self._bytes_of(self._owner(place.memory)), place.offset
-        if isinstance(place.memory, Block) and place.memory.died is not None:
-            offset += place.memory.offset
-        if place.of_tensor:
-            tensor = torch.empty(0, dtype=place.dtype)
-            begin = offset // tensor.element_size()
-            return tensor.set_(held.storage, begin, place.shape, place.stride)
-        return np.ndarray(place.shape, place.dtype, held.array, offset, place.stride)
-
-    def _owner(self, memory: Block | _Lasting) -> Any:
-        if isinstance(memory, Block) and memory.died is not None:
-            return self._arena
-        owner = memory.owner()
-        if owner is None:
-            raise CannotBeRecordedError("it reads memory that was made where no recording sees it")
-        return owner
-
-    def _bytes_of(self, owner: torch.UntypedStorage | np.ndarray) -> _Bytes:
-        """The same for all who see them: each by itself would take more than a view does."""
-        if id(owner) not in self._known:
-            self._known[id(owner)] = _bytes_of(owner)
-        return self._known[id(owner)]
-
-
-class _Bytes(NamedTuple):
-    """The same memory, for tensors and for arrays."""
-
-    storage: torch.UntypedStorage
-    array: np.ndarray
 
 
 def _root(array: Any) -> Any:
@@ -287,13 +229,6 @@ def _root(array: Any) -> Any:
     while isinstance(array, np.ndarray) and array.base is not None:
         array = array.base
     return array
-
-
-def _bytes_of(owner: torch.UntypedStorage | np.ndarray) -> _Bytes:
-    if isinstance(owner, torch.UntypedStorage):
-        return _Bytes(owner, torch.empty(0, dtype=torch.uint8).set_(owner).numpy())
-    array = owner.ravel(order="K").view(np.uint8)
-    return _Bytes(torch.from_numpy(array).untyped_storage(), array)
 
 
 def _listed(found: Any) -> Sequence[Any]:

@@ -19,7 +19,7 @@ PRUNED_FILE = "pruned"
 """A trial whose folder has this file is asked to save and leave."""
 
 CHANGEABLE = {
-    "run": ("device", "threads", "checkpoint_minutes", "tracker"),
+    "run": ("device", "threads", "streams", "checkpoint_minutes", "tracker"),
     "data": ("cache",),
 }
 """Settings, by their table, that a trial may go on with though they have changed."""

@@ -6,7 +6,7 @@ A kernel is compiled when it is first called, with its parts, and kept on disk f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache, partial
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numba
+import numpy as np
 from numba.core import config
 
 from search_spaces.kernels.kept import folder
@@ -38,13 +39,25 @@ def kernel_part(function: Callable[..., Any]) -> Any:
 
 
 def in_threads(
-    kernel: Callable[..., object], given: tuple[Any, ...], tasks: int, threads: int
+    kernel: Callable[..., object],
+    given: tuple[Any, ...],
+    written: Sequence[np.ndarray],
+    tasks: int,
+    threads: int,
 ) -> None:
-    """Call ``kernel(*given, begin, end)`` for shares of the tasks, which do not need each other."""
+    """Call ``kernel(*given, begin, end)`` for shares of the tasks, which do not need each other.
+
+    Args:
+        kernel: depends on what it is given alone.
+        given: its first arguments.
+        written: of these, what it writes into.
+        tasks: how many.
+        threads: to share them.
+    """
     if min(threads, tasks) <= 1:
-        call(kernel, *given, 0, tasks)
+        call(kernel, (*given, 0, tasks), written)
     else:
-        call(_share, kernel, given, tasks, threads)
+        call(_share, (kernel, given, tasks, threads), written)
 
 
 def _share(kernel: Callable[..., object], given: tuple[Any, ...], tasks: int, threads: int) -> None:

@@ -34,7 +34,7 @@ def mixture(
     found = np.empty((images, pixels, numbers), y.dtype, like=y)
     flat = y.reshape(-1), factor.reshape(-1), shift.reshape(-1), found.reshape(-1)
     size, tasks = (maps, images, pixels), images * numbers // WIDTH
-    in_threads(_mixture, (*flat, size, edges), tasks, threads)
+    in_threads(_mixture, (*flat, size, edges), [found], tasks, threads)
     return found
 
 
@@ -58,7 +58,7 @@ def sums_of_slopes(
     sums = np.zeros((2, maps, images, blocks * WIDTH), y.dtype, like=y)
     flat = [each.reshape(-1) for each in (slope, y, *standard, sums)]
     size, tasks = (maps, images, pixels), images * slope.shape[2] // WIDTH
-    in_threads(_sum_slopes, (*flat, size, edges), tasks, threads)
+    in_threads(_sum_slopes, (*flat, size, edges), [sums], tasks, threads)
     return sums
 
 

@@ -50,7 +50,7 @@ def moments(y: np.ndarray, threads: int) -> np.ndarray:
     """Sums of y and of y^2 over pixels, (2, N, R)."""
     parts, size = _parts(y)
     flat = y.reshape(-1), parts.reshape(-1)
-    in_threads(_moments, (*flat, size), _tasks(size), threads)
+    in_threads(_moments, (*flat, size), [parts], _tasks(size), threads)
     return _total(parts)
 
 
@@ -59,7 +59,7 @@ def statistics(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean and scale (N, R) from `moments`."""
     mean, scale = np.empty_like(sums)
-    call(_statistics, sums, mean, scale, pixels, together, eps)
+    call(_statistics, (sums, mean, scale, pixels, together, eps), [mean, scale])
     return mean, scale
 
 
@@ -80,7 +80,8 @@ def coefficients(
         together: what the norm layer averages over.
     """
     a, b, c = (np.empty_like(sums[0]) for _ in range(3))
-    call(_coefficients, sums, *standard, weights, a, b, c, pixels, together)
+    given = sums, *standard, weights, a, b, c, pixels, together
+    call(_coefficients, given, [a, b, c])
     return a, b, c
 
 
@@ -90,7 +91,7 @@ def standardised(
     """out = factor y + shift, or the ReLU of that."""
     size = _size(y)
     flat = y.reshape(-1), factor.reshape(-1), shift.reshape(-1), out.reshape(-1)
-    in_threads(_standardise, (*flat, size, relu), _tasks(size), threads)
+    in_threads(_standardise, (*flat, size, relu), [out], _tasks(size), threads)
 
 
 def sums_of_slopes(
@@ -110,8 +111,8 @@ def sums_of_slopes(
     parts, size = _parts(y)
     flat = [each.reshape(-1) for each in (slope, y, factor, shift, parts)]
     given = len(slope)
-    run = _sum_slopes
-    in_threads(run, (*flat, size, given, edges, relu), _tasks(size), threads)
+    more = size, given, edges, relu
+    in_threads(_sum_slopes, (*flat, *more), [parts], _tasks(size), threads)
     return _total(parts)
 
 
@@ -132,7 +133,7 @@ def combined(
     gates = rows[:2] if gate is None else gate
     flat = [each.reshape(-1) for each in (slope, y, *gates, *rows, out)]
     relu = gate is not None
-    in_threads(_combine, (*flat, size, edges, relu), _tasks(size), threads)
+    in_threads(_combine, (*flat, size, edges, relu), [out], _tasks(size), threads)
 
 
 def add_weighted(
@@ -144,7 +145,7 @@ def add_weighted(
     """
     size, maps = _size(y[0]), len(y)
     flat = y.reshape(-1), factor.reshape(-1), total.reshape(-1)
-    in_threads(_add_weighted, (*flat, size, maps, edges), _tasks(size), threads)
+    in_threads(_add_weighted, (*flat, size, maps, edges), [total], _tasks(size), threads)
 
 
 def _size(y: np.ndarray) -> tuple[int, int, int, int]:

@@ -31,13 +31,13 @@ def maximum(x: np.ndarray, y: np.ndarray, taps: np.ndarray, stride: int, threads
     Of several largest, the first counts; one that is no number is larger than all.
     """
     size, flat = (*x.shape[1:], stride), (x.reshape(-1), y.reshape(-1), taps.reshape(-1))
-    in_threads(_maximum, (*flat, size), len(y) * y.shape[1], threads)
+    in_threads(_maximum, (*flat, size), [y, taps], len(y) * y.shape[1], threads)
 
 
 def average(x: np.ndarray, y: np.ndarray, stride: int, threads: int) -> None:
     """The average of those that are not beyond the border, to y."""
     size, flat = (*x.shape[1:], stride), (x.reshape(-1), y.reshape(-1))
-    in_threads(_average, (*flat, size), len(y) * y.shape[1], threads)
+    in_threads(_average, (*flat, size), [y], len(y) * y.shape[1], threads)
 
 
 def add_maximum_gradient(
@@ -45,13 +45,13 @@ def add_maximum_gradient(
 ) -> None:
     """Add to x what slopes of `maximum` give."""
     size, flat = (*x.shape[1:], stride), (slope.reshape(-1), taps.reshape(-1), x.reshape(-1))
-    in_threads(_spread_maximum, (*flat, size), len(x) * x.shape[1], threads)
+    in_threads(_spread_maximum, (*flat, size), [x], len(x) * x.shape[1], threads)
 
 
 def add_average_gradient(slope: np.ndarray, x: np.ndarray, stride: int, threads: int) -> None:
     """Add to x what slopes of `average` give."""
     size, flat = (*x.shape[1:], stride), (slope.reshape(-1), x.reshape(-1))
-    in_threads(_spread_average, (*flat, size), len(x) * x.shape[1], threads)
+    in_threads(_spread_average, (*flat, size), [x], len(x) * x.shape[1], threads)
 
 
 def compile_all() -> None:

@@ -122,7 +122,7 @@ def forward(
     given = np.zeros(numbers, y.dtype, like=y) if bias is None else bias
     flat = _flat(seen), within.reshape(-1), across.reshape(-1), given, y.reshape(-1)
     more = parts.reshape(-1), size, layout(seen.x), form, block
-    in_threads(_forward, (*flat, *more), places * size.sources, threads)
+    in_threads(_forward, (*flat, *more), [y, parts], places * size.sources, threads)
     return _total(parts)
 
 
@@ -160,7 +160,7 @@ def input_gradient(
     flat = _flat(seen), _flat(slope), within.reshape(-1), across.reshape(-1), to_x.reshape(-1)
     layouts = layout(seen.x), layout(slope.g)
     given = (*flat, parts.reshape(-1), size, layouts, _shared(slope), form, adds, block)
-    in_threads(_input_gradient, given, places * size.sources, threads)
+    in_threads(_input_gradient, given, [to_x, parts], places * size.sources, threads)
     return _total(parts)
 
 
@@ -185,7 +185,7 @@ def weight_gradients(
     flat = _flat(seen), _flat(slope), within.reshape(-1), across.reshape(-1)
     found, layouts = tuple(part.reshape(-1) for part in parts), (layout(seen.x), layout(slope.g))
     given = (*flat, found, size, layouts, _shared(slope), form, block)
-    in_threads(_weight_gradients, given, places * size.sources, threads)
+    in_threads(_weight_gradients, given, parts, places * size.sources, threads)
     return Gradients(*(part.sum(0) if places > 1 else part[0] for part in parts))
 
 

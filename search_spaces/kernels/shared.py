@@ -20,7 +20,7 @@ def add_weighted(
     """total += sum over maps and sources of factor y."""
     size, tasks = _size(y)
     flat = y.reshape(-1), factor.reshape(-1), total.reshape(-1)
-    in_threads(_add_weighted, (*flat, size, edges), tasks, threads)
+    in_threads(_add_weighted, (*flat, size, edges), [total], tasks, threads)
 
 
 def sums_of_slopes(
@@ -42,7 +42,7 @@ def sums_of_slopes(
     size, tasks = _size(y)
     parts = np.empty((tasks, len(y), edges.targets * y.shape[3]), y.dtype, like=y)
     flat = [each.reshape(-1) for each in (slope, y, *standard, parts)]
-    in_threads(_sum_slopes, (*flat, size, edges), tasks, threads)
+    in_threads(_sum_slopes, (*flat, size, edges), [parts], tasks, threads)
     total: np.ndarray = parts.reshape(y.shape[1], -1, *parts.shape[1:]).sum(1).swapaxes(0, 1)
     return total
 
@@ -59,7 +59,7 @@ def combined(
     """out = b y + c + sum over targets of factor slope, with rows b and c, (maps, N, S)."""
     size, tasks = _size(y)
     flat = [each.reshape(-1) for each in (slope, y, factor, *rows, out)]
-    in_threads(_combine, (*flat, size, edges), tasks, threads)
+    in_threads(_combine, (*flat, size, edges), [out], tasks, threads)
 
 
 Size = tuple[int, int, int, int, int]

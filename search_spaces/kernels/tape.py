@@ -8,12 +8,29 @@ memory. Views are not told: their memory stays where it is.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+
+
+class Call(NamedTuple):
+    """What can be done again: a function, and what it is called with.
+
+    Attributes:
+        function: depends on its arguments alone.
+        arguments: by their places.
+        options: arguments by their names.
+        written: of what it is given, what it writes into.
+    """
+
+    function: Callable[..., object]
+    arguments: tuple[Any, ...]
+    options: Mapping[str, Any]
+    written: Sequence[Any]
 
 
 class Tape(Protocol):
@@ -22,16 +39,8 @@ class Tape(Protocol):
     def made(self, array: np.ndarray) -> None:
         """This array has memory of its own, and it is new."""
 
-    def called(
-        self,
-        function: Callable[..., object],
-        arguments: tuple[Any, ...],
-        options: Mapping[str, Any],
-    ) -> None:
-        """A call was made, which depends on its arguments alone and writes into them alone.
-
-        Arrays, also those in tuples and lists, are plain.
-        """
+    def called(self, call: Call, seconds: float) -> None:
+        """A call was made, and took so long. Arrays, also those in tuples and lists, are plain."""
 
 
 @dataclass
@@ -57,12 +66,14 @@ def taped(array: np.ndarray) -> np.ndarray:
     return array if _PRESENT.tape is None else array.view(Taped)
 
 
-def call(function: Callable[..., object], *arguments: Any) -> None:
-    """Call what depends on its arguments alone and writes into them alone."""
+def call(
+    function: Callable[..., object], arguments: tuple[Any, ...], written: Sequence[np.ndarray]
+) -> None:
+    """Call what depends on its arguments alone, and writes into some of them alone."""
     if _PRESENT.tape is None:
         function(*arguments)
     else:
-        _call(function, *arguments)
+        _call(function, arguments, {}, written)
 
 
 def dense(array: np.ndarray) -> np.ndarray:
@@ -89,22 +100,29 @@ class Taped(np.ndarray):
             raise CannotBeTapedError(f"{ufunc.__name__}.{method} writes no single array")
         compute = getattr(ufunc, method)
         if out is not None:
-            _call(compute, *inputs, out=out[0], **options)
+            _call(compute, inputs, {"out": out[0], **options}, out)
             return out[0]
-        given = _plain(inputs)
+        given, begin = _plain(inputs), time.perf_counter()
         result = np.asarray(compute(*given, **options))
-        return _new(result, compute, *given, out=result, **options)
+        again = Call(compute, given, {"out": result, **options}, [result])
+        return _new(result, again, time.perf_counter() - begin)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         """All other functions; what they return is new, or a view of what they are given."""
         given, options = _plain(args), {name: _plain(each) for name, each in kwargs.items()}
         if options.get("out") is not None:
-            _call(function, *given, **options)
+            _call(function, given, options, [options["out"]])
             return kwargs["out"]
-        result = np.asarray(function(*given, **options))
+        begin = time.perf_counter()
+        found = function(*given, **options)
+        seconds = time.perf_counter() - begin
+        if found is None:
+            _tell(Call(function, given, options, given), seconds)
+            return None
+        result = np.asarray(found)
         if any(np.may_share_memory(result, each) for each in given if isinstance(each, np.ndarray)):
             return result.view(Taped)
-        return _new(result, *_writing(function, given, options, result))
+        return _new(result, _writing(function, given, options, result), seconds)
 
     def __getitem__(self, key: Any) -> Any:
         """Parts, which are views."""
@@ -115,11 +133,11 @@ class Taped(np.ndarray):
 
     def __setitem__(self, key: Any, value: Any) -> None:
         """Assignments to parts."""
-        _call(operator.setitem, self, key, value)
+        _call(operator.setitem, (self, key, value), {}, [self])
 
     def fill(self, value: Any) -> None:
         """One number everywhere."""
-        _call(np.ndarray.fill, self, value)
+        _call(np.ndarray.fill, (self, value), {}, [self])
 
 
 def _refuse(name: str) -> None:
@@ -146,34 +164,45 @@ for _name in (*READ, *CHANGE):
 FILLED = {np.zeros: 0, np.zeros_like: 0, np.ones: 1, np.ones_like: 1}
 
 
-def _writing(function: Any, given: Any, options: Any, result: np.ndarray) -> tuple[Any, ...]:
-    """A call that writes what a function returned into given memory, and its arguments."""
+def _writing(function: Any, given: Any, options: Any, result: np.ndarray) -> Call | None:
+    """A call that writes what a function returned into its memory; None if it wrote nothing."""
     if function in (np.empty, np.empty_like):
-        return (None,)
+        return None
     if function in FILLED:
-        return np.ndarray.fill, result, FILLED[function]
+        return Call(np.ndarray.fill, (result, FILLED[function]), {}, [result])
     if function is np.ascontiguousarray:
-        return np.copyto, result, given[0]
-    return _write, result, function, given, options
+        return Call(np.copyto, (result, given[0]), {}, [result])
+    return Call(_write, (result, function, given, options), {}, [result])
 
 
 def _write(result: np.ndarray, function: Any, given: Any, options: Any) -> None:
     result[...] = function(*given, **options)
 
 
-def _call(function: Callable[..., object], *arguments: Any, **options: Any) -> None:
+def _call(
+    function: Callable[..., object],
+    arguments: tuple[Any, ...],
+    options: Mapping[str, Any],
+    written: Sequence[np.ndarray],
+) -> None:
     given, named = _plain(arguments), {name: _plain(each) for name, each in options.items()}
+    begin = time.perf_counter()
     function(*given, **named)
+    again = Call(function, given, named, [_plain(each) for each in written])
+    _tell(again, time.perf_counter() - begin)
+
+
+def _tell(call: Call, seconds: float) -> None:
     if _PRESENT.tape is not None:
-        _PRESENT.tape.called(function, given, named)
+        _PRESENT.tape.called(call, seconds)
 
 
-def _new(result: np.ndarray, function: Any, *given: Any, **options: Any) -> np.ndarray:
+def _new(result: np.ndarray, again: Call | None, seconds: float) -> np.ndarray:
     """A result, watched, and the call that would have written it into memory, if one had to."""
     if _PRESENT.tape is not None:
         _PRESENT.tape.made(result)
-        if function is not None:
-            _PRESENT.tape.called(function, given, options)
+        if again is not None:
+            _PRESENT.tape.called(again, seconds)
     return result.view(Taped)
 
 

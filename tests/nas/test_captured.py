@@ -445,6 +445,14 @@ def test_capture_needs_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
         check_capture(RunSettings(device="cpu", capture=True))
 
 
+def test_streams_are_for_replays_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    check_capture(RunSettings(device="cpu", capture=True, streams=2))
+    monkeypatch.setattr("nas.captured.resolve_device", torch.device)
+    check_capture(RunSettings(device="cuda", capture=True))
+    with pytest.raises(UsageError, match="--streams 2 is for replays on a CPU"):
+        check_capture(RunSettings(device="cuda", capture=True, streams=2))
+
+
 def test_retraining_of_patches_is_not_captured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nas.retrain.check_capture", lambda settings: None)
     settings = RetrainSettings(backbone="patches:dc_net", run=RunSettings(capture=True))
@@ -470,17 +478,17 @@ def test_a_captured_search_takes_the_steps_of_a_search(
     discs: Callable[..., Data],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """With one update as a warm-up."""
-    recordings = Counted()
+    """With one update as a warm-up, replayed in two streams."""
+    recordings = Counted(streams=2)
     recordings.patience = 1
-    monkeypatch.setattr("nas.captured.Recordings", lambda: recordings)
+    monkeypatch.setattr("nas.captured.Recordings", {2: recordings}.__getitem__)
     settings = SearchSettings(
         backbone="unet?width=2&depth=1",
         cell=CellSettings(layout="N", channels=2, nodes=1, operations=("none", "sep_conv_3x3")),
         training=TrainingSettings(segmenter_lr=RATE, discriminator_lr=RATE),
         architecture=ArchitectureSettings(architecture_lr=RATE, diagnose_every=0),
         game=game,
-        run=RunSettings(device="cpu", threads=1, capture=True),
+        run=RunSettings(device="cpu", threads=1, capture=True, streams=2),
     )
     folder = RunFolder(tmp_path / "run")
     folder.begin("search", settings)

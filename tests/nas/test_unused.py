@@ -14,6 +14,7 @@ from nas.settings import (
     LossSettings,
     PatchSettings,
     RetrainSettings,
+    RunSettings,
     SearchSettings,
     SpaceSettings,
     TrainingSettings,
@@ -43,6 +44,13 @@ def test_what_a_search_does_not_use(
     found = unused_in_search(settings)
     assert set(unused) <= set(found)
     assert not set(used) & set(found)
+
+
+@pytest.mark.parametrize("capture", [False, True])
+def test_streams_are_of_replays(capture: bool) -> None:
+    run = RunSettings(capture=capture, streams=2)
+    assert ("streams" in unused_in_search(SearchSettings(run=run))) != capture
+    assert ("streams" in unused_in_retraining(RetrainSettings(run=run))) != capture
 
 
 @pytest.mark.parametrize(("schedule", "unused"), [("plateau", True), ("cosine", False)])

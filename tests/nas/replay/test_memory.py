@@ -11,10 +11,10 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 import torch
-from hypothesis import Phase, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nas.replay.memory import ALIGNMENT, Arena, Block, Blocks, arrange
+from nas.replay.memory import ALIGNMENT, Arena, Block, Blocks, arrange, successions
 
 
 class Owner:
@@ -24,8 +24,8 @@ class Owner:
 OWNER = Owner()
 
 
-def block(size: int, born: int, died: int | None) -> Block:
-    return Block(0, size, born, weakref.ref(OWNER), died)
+def block(size: int, born: int, died: int) -> Block:
+    return Block(0, size, weakref.ref(OWNER), False, born, died)
 
 
 def room(one: Block) -> int:
@@ -34,26 +34,18 @@ def room(one: Block) -> int:
 
 
 @st.composite
-def lives(draw: st.DrawFn, sizes: st.SearchStrategy[int], youngest: int = 1) -> list[Block]:
-    """Blocks in the order of their births; some outlive all."""
-    blocks = []
-    for born in sorted(draw(st.lists(st.integers(0, 30), max_size=40))):
-        age = draw(st.none() | st.integers(youngest, 12))
-        blocks.append(block(draw(sizes), born, None if age is None else born + age))
-    return blocks
-
-
-def dying(blocks: Sequence[Block]) -> list[tuple[Block, int]]:
-    """Those that calls use while they are there, and when they die."""
-    return [(one, one.died) for one in blocks if one.died is not None and one.died > one.born]
+def lives(draw: st.DrawFn, sizes: st.SearchStrategy[int]) -> list[Block]:
+    """Blocks in the order of their births."""
+    births = sorted(draw(st.lists(st.integers(0, 30), max_size=40)))
+    return [block(draw(sizes), born, born + draw(st.integers(1, 12))) for born in births]
 
 
 def most_alive(blocks: Sequence[Block]) -> int:
     """Bytes at once."""
     return max(
         (
-            sum(room(one) for one, died in dying(blocks) if one.born <= present.born < died)
-            for present, _ in dying(blocks)
+            sum(room(one) for one in blocks if one.born <= present.born < one.died)
+            for present in blocks
         ),
         default=0,
     )
@@ -61,17 +53,15 @@ def most_alive(blocks: Sequence[Block]) -> int:
 
 def check(blocks: Sequence[Block]) -> None:
     end = arrange(blocks)
-    laid = dying(blocks)
-    for place, (one, died) in enumerate(laid):
+    for place, one in enumerate(blocks):
         assert one.offset % ALIGNMENT == 0
         assert one.offset >= 0
         assert one.offset + one.size <= end
-        for other, death in laid[:place]:
-            if one.born < death and other.born < died:
+        for other in blocks[:place]:
+            if one.born < other.died and other.born < one.died:
                 apart = one.offset + one.size <= other.offset
                 assert apart or other.offset + other.size <= one.offset
-    assert end >= most_alive(blocks)
-    assert end <= sum(room(one) for one in blocks if one.died is not None)
+    assert most_alive(blocks) <= end <= sum(room(one) for one in blocks)
 
 
 @settings(deadline=None, max_examples=200)
@@ -86,22 +76,27 @@ def test_blocks_of_one_size_take_no_more_than_live_at_once(blocks: list[Block]) 
     assert arrange(blocks) == most_alive(blocks)
 
 
-@settings(deadline=None, max_examples=200, phases=[Phase.generate], report_multiple_bugs=False)
-@given(lives(st.integers(1, 400), youngest=0))
-def test_blocks_that_no_call_uses_are_in_nobodys_way(blocks: list[Block]) -> None:
-    check(blocks)
+@settings(deadline=None, max_examples=200)
+@given(lives(st.integers(1, 400)))
+def test_a_block_follows_those_that_lay_where_it_lies(blocks: list[Block]) -> None:
+    """Directly, or through others."""
+    arrange(blocks)
+    followed: dict[Block, set[Block]] = {one: set() for one in blocks}
+    for one, before in successions(blocks):
+        assert before.died <= one.born
+        followed[one] |= {before} | followed[before]
+    for place, one in enumerate(blocks):
+        for other in blocks[:place]:
+            if max(one.offset, other.offset) < min(
+                one.offset + one.size, other.offset + other.size
+            ):
+                assert other in followed[one]
 
 
-def test_a_block_that_no_call_uses_frees_no_memory_of_others() -> None:
-    """Neither those that it lies in, nor the gaps beside them."""
-    blocks = [block(64, 0, died) for died in (9, 1, 9, 1, 9)]
-    found = offsets(*blocks, block(64, 1, 1), block(64, 2, 9))[1]
-    assert found[:5] == [0, 64, 128, 192, 256]
-    assert found[-1] in (64, 192)
-
-
-def test_the_last_block_may_be_used_by_no_call() -> None:
-    arrange([block(64, 0, 0)])
+def test_blocks_that_never_share_memory_follow_nobody() -> None:
+    blocks = [block(64, 0, 9), block(64, 0, 1), block(64, 1, 9)]
+    arrange(blocks)
+    assert list(successions(blocks)) == [(blocks[2], blocks[1])]
 
 
 def offsets(*blocks: Block) -> tuple[int, list[int]]:
@@ -111,10 +106,6 @@ def offsets(*blocks: Block) -> tuple[int, list[int]]:
 
 def test_no_blocks_take_nothing() -> None:
     assert arrange([]) == 0
-
-
-def test_what_outlives_the_work_has_no_place() -> None:
-    assert offsets(block(64, 0, None), block(64, 0, 1), block(640, 0, None)) == (64, [0, 0, 0])
 
 
 def test_offsets_are_multiples_of_the_alignment() -> None:
@@ -171,7 +162,9 @@ def test_addresses_are_found_in_the_blocks_that_hold_them() -> None:
     blocks, owners = Blocks(), [Owner(), Owner(), Owner()]
     for owner, address in zip(owners, (1000, 200, 1100), strict=True):
         blocks.take(owner, address, 100)
-    one, low, high = blocks.all
+    one, low, high = (blocks.at(address) for address in (1000, 200, 1100))
+    assert one and low and high
+    assert [each.address for each in (one, low, high)] == [1000, 200, 1100]
     assert [blocks.at(address) for address in (999, 1000, 1050, 1099)] == [None, one, one, one]
     assert [blocks.at(address) for address in (1100, 1199, 1200)] == [high, high, None]
     assert [blocks.at(address) for address in (0, 199, 200, 299, 300)] == [
@@ -188,30 +181,31 @@ def test_nothing_is_in_no_blocks() -> None:
     assert blocks.at(0) is None
     blocks.take(OWNER, 100, 0)
     assert blocks.at(100) is None
-    assert not blocks.all
 
 
-def test_blocks_know_when_they_were_there() -> None:
+def present(blocks: Blocks, address: int) -> Block:
+    found = blocks.at(address)
+    assert found is not None
+    return found
+
+
+def test_blocks_are_there_as_long_as_they_are_held() -> None:
     blocks, owner, other = Blocks(), Owner(), Owner()
-    blocks.time = 3
     blocks.take(owner, 100, 8)
-    blocks.time = 5
     blocks.take(other, 108, 8)
-    blocks.time = 7
-    one, two = blocks.all
-    assert blocks.at(104) is one
+    one, two = present(blocks, 104), present(blocks, 108)
+    assert one.is_held
     assert one.owner() is owner
     del owner
+    assert not one.is_held
+    assert one.owner() is None
     assert blocks.at(104) is None
     assert blocks.at(108) is two
-    assert [(each.born, each.died) for each in blocks.all] == [(3, 7), (5, None)]
-    assert one.owner() is None
-    blocks.time = 9
     again = Owner()
     blocks.take(again, 100, 4)
-    assert blocks.at(103) is blocks.all[2]
+    assert present(blocks, 103) is not one
     assert blocks.at(104) is None
-    assert [(each.born, each.died) for each in blocks.all] == [(3, 7), (5, None), (9, None)]
+    assert two.is_held
 
 
 def test_memory_of_tensors_goes_with_all_that_hold_it() -> None:
@@ -221,9 +215,10 @@ def test_memory_of_tensors_goes_with_all_that_hold_it() -> None:
     view = tensor.t()[1:]
     del tensor
     gc.collect()
-    assert blocks.at(view.data_ptr()) is blocks.all[0]
+    found = present(blocks, view.data_ptr())
+    assert found.is_held
     del view
-    assert blocks.all[0].died == 0
+    assert not found.is_held
 
 
 def test_memory_of_tensors_that_autograd_holds_is_there() -> None:
@@ -231,11 +226,12 @@ def test_memory_of_tensors_that_autograd_holds_is_there() -> None:
     kept = weight.detach() * 2
     blocks.take(kept.untyped_storage(), kept.data_ptr(), 12)
     product = (weight * kept).sum()
+    found = present(blocks, kept.data_ptr())
     del kept
     gc.collect()
-    assert blocks.all[0].died is None
+    assert found.is_held
     torch.autograd.grad(product, weight)
-    assert blocks.all[0].died == 0
+    assert not found.is_held
 
 
 def test_memory_of_arrays_goes_with_all_that_hold_it() -> None:
@@ -244,12 +240,12 @@ def test_memory_of_arrays_goes_with_all_that_hold_it() -> None:
     blocks.take(array, array.ctypes.data, array.nbytes)
     view = array.T[1:]
     del array
-    assert blocks.at(view.ctypes.data) is blocks.all[0]
+    found = present(blocks, view.ctypes.data)
     tensor = torch.from_numpy(view)
     del view
-    assert blocks.all[0].died is None
+    assert found.is_held
     del tensor
-    assert blocks.all[0].died == 0
+    assert not found.is_held
 
 
 def test_an_arena_is_the_same_memory_as_long_as_it_is_enough() -> None:

@@ -153,7 +153,7 @@ def test_results_are_written_where_they_were(name: str) -> None:
     results = _results(operation(*mine, **named))
     call = writing(operation, mine, named, results)
     assert call is not None
-    function, told, options = call
+    function, told, options, _ = call
     places = [(each.data_ptr(), each.stride()) for each in _tensors(results)]
     _results(operation(*theirs, **named))
     for _ in range(2):
@@ -184,7 +184,7 @@ def test_operations_are_taken_with_the_variant_that_writes(name: str) -> None:
     results = _results(operation(*given, **named))
     call = writing(operation, given, named, results)
     assert call is not None
-    _, told, options = call
+    _, told, options, _ = call
     assert told is given
     into = _tensors([each for key, each in options.items() if key not in named])
     assert [id(each) for each in into] == [id(each) for each in results]

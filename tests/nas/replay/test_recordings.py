@@ -388,7 +388,7 @@ def test_calls_of_kernels_are_replayed() -> None:
 
     def work() -> Tensor:
         y = torch.empty(3, 4)
-        call(double, array_of(x), array_of(y))
+        call(double, (array_of(x), array_of(y)), [array_of(y)])
         return y + 1
 
     assert torch.equal(repeated(work, x), 2 * x + 1)
@@ -406,7 +406,7 @@ def test_calls_of_kernels_are_replayed() -> None:
 def test_arrays_that_no_tape_has_seen_are_refused(make: Callable[[], np.ndarray]) -> None:
     def work() -> Tensor:
         y = torch.empty(3, 4)
-        call(double, make(), array_of(y))
+        call(double, (make(), array_of(y)), [array_of(y)])
         return y
 
     with pytest.raises(CannotBeRecordedError, match="no tape has seen"):

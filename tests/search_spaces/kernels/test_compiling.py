@@ -40,7 +40,7 @@ def test_kernels_are_kept_where_the_environment_says(
 @pytest.mark.parametrize("threads", [1, 3])
 def test_each_task_is_done_once(tasks: int, threads: int) -> None:
     done: list[int] = []
-    in_threads(lambda given, begin, end: given.extend(range(begin, end)), (done,), tasks, threads)
+    in_threads(lambda all, begin, end: all.extend(range(begin, end)), (done,), [], tasks, threads)
     assert sorted(done) == list(range(tasks))
 
 
@@ -49,7 +49,7 @@ def test_what_fails_in_a_thread_fails_here() -> None:
         raise RuntimeError(f"{begin} to {end}")
 
     with pytest.raises(RuntimeError, match="to"):
-        in_threads(fail, (), 4, 2)
+        in_threads(fail, (), [], 4, 2)
 
 
 def test_the_next_process_compiles_nothing(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import pytest
 
 from search_spaces.kernels import tape
 from search_spaces.kernels.tape import (
+    Call,
     CannotBeTapedError,
     Taped,
     call,
@@ -27,30 +28,41 @@ class Listed:
 
     def __init__(self) -> None:
         self.new: list[np.ndarray] = []
-        self.calls: list[tuple[Callable[..., object], tuple[Any, ...], dict[str, Any]]] = []
+        self.calls: list[Call] = []
 
     def made(self, array: np.ndarray) -> None:
         assert type(array) is np.ndarray
         self.new.append(array)
 
-    def called(
-        self,
-        function: Callable[..., object],
-        arguments: tuple[Any, ...],
-        options: Mapping[str, Any],
-    ) -> None:
-        assert not any(type(each) is Taped for each in _leaves([*arguments, *options.values()]))
-        self.calls.append((function, arguments, dict(options)))
+    def called(self, call: Call, seconds: float) -> None:
+        assert not any(type(each) is Taped for each in _arrays(call))
+        assert seconds >= 0
+        self.calls.append(call)
 
     def replay(self) -> None:
-        """On garbage, so that what no call writes is seen."""
+        """On garbage, so that what no call writes is seen; none writes what it does not tell."""
         for array in self.new:
             array.fill(GARBAGE)
-        for function, arguments, options in self.calls:
-            function(*arguments, **options)
+        for again in self.calls:
+            written = _arrays(again.written)
+            kept = [each for each in _arrays(again) if not _any_shared(each, written)]
+            before = [each.copy() for each in kept]
+            again.function(*again.arguments, **again.options)
+            for one, other in zip(kept, before, strict=True):
+                np.testing.assert_array_equal(one, other)
+
+
+def _arrays(tree: Any) -> list[np.ndarray]:
+    return [each for each in _leaves(tree) if isinstance(each, np.ndarray)]
+
+
+def _any_shared(array: np.ndarray, others: list[np.ndarray]) -> bool:
+    return any(np.shares_memory(array, other) for other in others)
 
 
 def _leaves(tree: Any) -> list[Any]:
+    if isinstance(tree, dict):
+        tree = [*tree.values()]
     if isinstance(tree, (tuple, list)):
         return [leaf for each in tree for leaf in _leaves(each)]
     return [tree]
@@ -250,8 +262,10 @@ def test_calls_are_told_with_plain_arrays_also_in_lists_and_tuples() -> None:
     seen: list[Any] = []
     told = Listed()
     with running(told):
-        call(lambda *given: seen.append(given), taped(x), [taped(y), 3], (taped(x), (taped(y),)))
+        given = taped(x), [taped(y), 3], (taped(x), (taped(y),))
+        call(lambda *given: seen.append(given), given, [taped(y)])
     assert len(seen) == len(told.calls) == 1
+    assert np.shares_memory(told.calls[0].written[0], y)
     assert all(type(each) in (np.ndarray, int) for each in _leaves(seen))
     assert np.shares_memory(seen[0][0], x)
 
@@ -260,7 +274,7 @@ def test_without_a_tape_arrays_are_themselves_and_calls_are_made() -> None:
     x, _ = _draw(1)
     assert taped(x) is x
     seen: list[tuple[Any, ...]] = []
-    call(lambda *given: seen.append(given), x, 2)
+    call(lambda *given: seen.append(given), (x, 2), [])
     assert len(seen) == 1
     assert seen[0][0] is x
 
@@ -282,8 +296,8 @@ def test_tapes_nest_and_are_left_after_errors() -> None:
             _ = taped(x) + 1
             raise ValueError("boom")
         _ = taped(x) * 2
-    assert [function for function, _, _ in inner.calls] == [np.add.__call__]
-    assert [function for function, _, _ in outer.calls] == [np.multiply.__call__]
+    assert [each.function for each in inner.calls] == [np.add.__call__]
+    assert [each.function for each in outer.calls] == [np.multiply.__call__]
     assert tape._PRESENT.tape is None
     assert taped(x) is x
 
@@ -294,7 +308,7 @@ def test_a_call_that_fails_is_not_told() -> None:
 
     told = Listed()
     with running(told), pytest.raises(ValueError, match="boom"):
-        call(fail, taped(_draw(1)[0]))
+        call(fail, (taped(_draw(1)[0]),), [])
     assert not told.calls
 
 
@@ -315,7 +329,7 @@ def test_tasks_in_threads_are_told_as_one_call(threads: int) -> None:
     with running(told):
         given = taped(x)
         found = np.empty_like(given)
-        in_threads(double, (given, found), 5, threads)
+        in_threads(double, (given, found), [found], 5, threads)
     assert len(told.calls) == 1
     np.testing.assert_array_equal(found, 2 * x)
     x[...] = [5, 1, -2, 8, 0]
@@ -341,6 +355,16 @@ def test_tasks_in_threads_are_told_as_one_call(threads: int) -> None:
 def test_what_no_tape_is_told_is_refused(work: Callable[[np.ndarray], object]) -> None:
     with running(Listed()), pytest.raises(CannotBeTapedError):
         work(taped(_draw(1)[0]))
+
+
+def test_what_returns_nothing_writes_into_what_it_is_given() -> None:
+    x, y = _draw(1)
+    told = Listed()
+    with running(told):
+        np.copyto(taped(x), taped(y) * 2)
+    y += 1
+    told.replay()
+    np.testing.assert_array_equal(x, y * 2)
 
 
 def test_one_number_everywhere_is_told() -> None:
