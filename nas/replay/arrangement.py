@@ -13,8 +13,9 @@ from nas.replay.schedule import Schedule, schedule
 from nas.replay.streams import Streams
 from search_spaces.kernels.tape import Call
 
-SLACK = 1000
-"""Calls for which memory that two streams have used is left alone, so that neither has to wait."""
+SLACK = 0.01
+"""Seconds of calls for which memory that two streams have used is left alone: neither has to wait
+for the other then."""
 
 
 def arranged(calls: list[Call], costs: Sequence[float], arena: Arena, streams: int) -> Streams:
@@ -32,6 +33,7 @@ def arranged(calls: list[Call], costs: Sequence[float], arena: Arena, streams: i
     needed = dependencies(touched)
     plan = schedule(costs, needed, streams)
     uses = _uses(plan, touched)
+    _keep_shared(uses, int(SLACK * len(costs) / max(sum(costs), SLACK)))
     memory = Memory(arena.bytes(_lay_out(uses, streams)))
     for block, before in successions(list(uses)):
         for stream, call in uses[block].first.items():
@@ -65,10 +67,14 @@ def _uses(plan: Schedule, touched: Sequence[Sequence[Effect]]) -> dict[Block, _U
             uses[block].first.setdefault(stream, call)
             uses[block].last[stream] = call
             block.died = place + 1
+    return uses
+
+
+def _keep_shared(uses: Mapping[Block, _Use], calls: int) -> None:
+    """Let blocks that several streams use live for some more calls."""
     for block, use in uses.items():
         if len(use.last) > 1:
-            block.died += SLACK
-    return uses
+            block.died += calls
 
 
 def _lay_out(uses: Mapping[Block, _Use], streams: int) -> int:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
-WINDOW = 3000
-"""How far a call may be made ahead of the first one that waits: the more, the more memory."""
+WINDOW = 0.04
+"""Seconds of calls that one may go ahead of the first that waits: the more, the more memory."""
 
 CHOICE = 16
 """Calls among which the next one of a stream is chosen, at most."""
@@ -47,6 +48,7 @@ class _Plan:
         self._needed = needed
         self._free = [0.0] * streams
         self._finished = [0.0] * len(costs)
+        self._ahead = list(accumulate(costs, initial=0.0))
         self._streams = [-1] * len(costs)
         self._waits_for = [len(set(before)) for before in needed]
         self._needing: list[list[int]] = [[] for _ in costs]
@@ -62,7 +64,7 @@ class _Plan:
             while first < len(self._streams) and self._streams[first] >= 0:
                 first += 1
             stream = min(range(len(self._free)), key=self._free.__getitem__)
-            call = self._chosen(ready, stream, first + WINDOW)
+            call = self._chosen(ready, stream, self._ahead[first] + WINDOW)
             self._place(call, min(range(len(self._free)), key=lambda each: self._begin(call, each)))
             order.append(call)
             for other in self._needing[call]:
@@ -71,11 +73,11 @@ class _Plan:
                     heapq.heappush(ready, other)
         return Schedule(order, self._streams)
 
-    def _chosen(self, ready: list[int], stream: int, end: int) -> int:
+    def _chosen(self, ready: list[int], stream: int, end: float) -> int:
         """Take the ready call out that the stream can begin first: the earlier one, of equals."""
         seen: list[int] = []
         best = None
-        while ready and len(seen) < CHOICE and ready[0] < end:
+        while ready and len(seen) < CHOICE and self._ahead[ready[0]] < end:
             call = heapq.heappop(ready)
             seen.append(call)
             begin = self._begin(call, stream)

@@ -126,7 +126,7 @@ def test_streams_leave_the_bits_of_the_work(
 ) -> None:
     monkeypatch.setattr(arrangement, "schedule", RandomPlans(seed))
     monkeypatch.setattr(arrangement, "Streams", Interleaved)
-    monkeypatch.setattr(arrangement, "SLACK", 5 * seed)
+    monkeypatch.setattr(arrangement, "SLACK", 1e-4 * seed)
     check(Training(normalisation), streams=2 + seed)
 
 

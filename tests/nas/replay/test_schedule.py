@@ -70,6 +70,6 @@ def test_what_another_stream_has_just_done_is_not_waited_for() -> None:
 
 
 def test_calls_are_made_only_so_far_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "WINDOW", 10)
+    monkeypatch.setattr(module, "WINDOW", 10e-3)
     plan = schedule([1e-3] * 200, chains(2, 100), 2)
     assert plan.order.index(100) >= 90
