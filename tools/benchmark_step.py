@@ -7,7 +7,8 @@
 For each cell of the grid, the sides take steps in turn in one process, from the same weights on
 the same batches, behind one step that is not timed, on a CPU with images of 64 px; a ratio is that
 of the plain side's median to the engine's. Times are those of the process on a CPU; on a GPU, and
-where one side has several streams, of the clock for all sides.
+with several threads, of the clock. These threads are torch's, within operations; the side "streams"
+replays in as many streams, each with one.
 
 What a step is made of, and the peak of its memory, are taken from one step in a fresh process for
 each side, whose optimisers already hold their moments: what the networks and the step add to the
@@ -68,10 +69,9 @@ CLASSES, CHANNELS = 4, 1
 SMALL = 64
 """Pixels of steps on a CPU that are not timed."""
 RATE, ARCHITECTURE_RATE, PRESSURE = 1e-4, 1e-4, 0.01
-PLAIN, CAPTURED = "plain", "captured"
-STREAMS = {CAPTURED: 1, "streams": 2}
-"""Of captured sides, how many streams their replays have on a CPU: threads beside each other."""
-SIDES = (PLAIN, "engine", *STREAMS)
+PLAIN, CAPTURED, STREAMS = "plain", "captured", "streams"
+REPLAYED = (CAPTURED, STREAMS)
+SIDES = (PLAIN, "engine", *REPLAYED)
 CAPTURED_AFTER = 1
 """Steps before one is captured; the second one behind these is compared, the others are replays."""
 ORDERS = ("first", "second")
@@ -169,19 +169,22 @@ def new_taker(cell: Cell, side: str, device: torch.device) -> Taker:
         optimizers = Adam(theta, RATE), Adam(phi, RATE), Adam(alphas(game), ARCHITECTURE_RATE)
         search = PlainSearch(game, optimizers, RATE, second_order=second_order)
         return Taker(game, optimizers, lambda: search.step(train, validation))
-    engine = new_engine(game, second_order, side in STREAMS)
+    engine = new_engine(game, second_order, side in REPLAYED)
     updates: Any = engine
     held: Callable[[], int] = int
-    if side in STREAMS:
-        recorder = recorder_on(device, STREAMS[side])
+    threads = torch.get_num_threads()
+    if side in REPLAYED:
+        recorder = recorder_on(device, threads if side == STREAMS else 1)
         recorder.patience = min(recorder.patience, CAPTURED_AFTER)
         updates = Captured(engine, recorder)
         if isinstance(recorder, Recordings):
             held = recorder.bytes
 
     def step() -> None:
+        torch.set_num_threads(1 if side == STREAMS else threads)
         updates.update_architecture(engine.groups[0], train, validation)
         updates.update_weights(train)
+        torch.set_num_threads(threads)
 
     return Taker(game, list(engine.optimizers().values()), step, held)
 
@@ -246,7 +249,7 @@ def measure_times(
     """Seconds of each side's steps, taken in turn in this process."""
     takers = {side: new_taker(cell, side, device) for side in sides}
     times: dict[str, list[float]] = {side: [] for side in sides}
-    timed = clock_seconds if any(STREAMS.get(side, 1) > 1 for side in sides) else seconds
+    timed = seconds if torch.get_num_threads() == 1 else clock_seconds
     for side in sides:
         warm_up(cell, side, takers[side], device)
     for _ in range(steps):
@@ -261,11 +264,11 @@ def warm_up(cell: Cell, side: str, taker: Taker, device: torch.device) -> None:
     On a CPU, where kernels and libraries are loaded whatever the size, they see small images, but
     for updates that are captured: these are the real ones.
     """
-    if device.type == "cpu" and side not in STREAMS:
+    if device.type == "cpu" and side not in REPLAYED:
         new_taker(dataclasses.replace(cell, px=min(cell.px, SMALL)), side, device).step()
         taker.remember()
         return
-    for _ in range(CAPTURED_AFTER + 2 if side in STREAMS else 1):
+    for _ in range(CAPTURED_AFTER + 2 if side in REPLAYED else 1):
         taker.step()
 
 
@@ -276,7 +279,7 @@ def measure_step(cell: Cell, side: str, device: torch.device) -> dict[str, Any]:
     before = 0 if cuda else present_bytes(device)
     taker = new_taker(cell, side, device)
     taker.remember()
-    for _ in range(CAPTURED_AFTER + 2 if side in STREAMS else 0):
+    for _ in range(CAPTURED_AFTER + 2 if side in REPLAYED else 0):
         taker.step()
     begin = time.perf_counter()
     with (
@@ -290,7 +293,7 @@ def measure_step(cell: Cell, side: str, device: torch.device) -> dict[str, Any]:
     took = time.perf_counter() - begin
     memory = (peak_bytes(device) - before) / 2**20
     whole = work if cuda or side == "plain" else work_in_torch(cell)
-    graphs = 2 if side in STREAMS and cuda else 0
+    graphs = 2 if side in REPLAYED and cuda else 0
     return {
         "seconds": took,
         "MB": memory,
@@ -396,7 +399,7 @@ def measure(
         try:
             figures[side] = in_fresh_process(cell, [side], 0, arguments, left())
         except NotRun as reason:
-            if side not in STREAMS or UsageError.__name__ not in str(reason):
+            if side not in REPLAYED or UsageError.__name__ not in str(reason):
                 raise
     ahead = sum(own["seconds"] for own in figures.values()) * steps
     if ahead > left():

@@ -14,24 +14,30 @@ from nas.replay.places import Lasting, Place, leaves, owner_of, span
 from search_spaces.kernels.tape import Call
 
 LASTING = "lasting"
-"""The memory of all bytes with an address of their own, until `in_regions` divides it."""
+"""All memory whose bytes have an address of their own, before it is divided into regions."""
+
+Span = tuple[Hashable, int, int]
+"""A memory, and from which byte to which."""
 
 
-def effects(calls: Iterable[Call]) -> list[list[Effect]]:
+def effects(calls: Sequence[Call]) -> list[list[Effect]]:
     """Of each call with places; what may share memory is told of one memory."""
-    return in_regions([list(_of(call)) for call in calls])
+    regions = _regions(calls)
+    known: dict[Effect, Effect] = {}
+    return [[known.setdefault(each, each) for each in _of(call, regions)] for call in calls]
 
 
-def _of(call: Call) -> Iterator[Effect]:
+def _of(call: Call, regions: Sequence[int]) -> Iterator[Effect]:
     written = set(_spans(call.written))
-    read = set(_spans([call.arguments, call.options]))
-    for each in written:
-        yield Effect(*each, written=True)
-    for each in read - written:
-        yield Effect(*each, written=False)
+    read = set(_spans([call.arguments, call.options])) - written
+    for spans, writes in ((written, True), (read, False)):
+        for memory, begin, end in spans:
+            if memory is LASTING:
+                memory = regions[bisect_right(regions, begin) - 1]
+            yield Effect(memory, begin, end, writes)
 
 
-def _spans(tree: Any) -> Iterator[tuple[Hashable, int, int]]:
+def _spans(tree: Any) -> Iterator[Span]:
     for leaf in leaves(tree):
         if type(leaf) is Place:
             begin, end = leaf.span()
@@ -46,24 +52,17 @@ def _spans(tree: Any) -> Iterator[tuple[Hashable, int, int]]:
             yield id(leaf), 0, 1
 
 
-def in_regions(effects: list[list[Effect]]) -> list[list[Effect]]:
-    """The same, with lasting memory divided where no call touches both sides."""
-    spans = {(each.begin, each.end) for of in effects for each in of if each.memory is LASTING}
-    begins = _regions(sorted(spans))
-
-    def divided(effect: Effect) -> Effect:
-        if effect.memory is not LASTING:
-            return effect
-        return effect._replace(memory=begins[bisect_right(begins, effect.begin) - 1])
-
-    return [[divided(each) for each in of] for of in effects]
-
-
-def _regions(spans: Sequence[tuple[int, int]]) -> list[int]:
-    """Where the unions of overlapping spans begin, in order."""
+def _regions(calls: Iterable[Call]) -> list[int]:
+    """Where parts of lasting memory begin that no call touches together with the one before."""
+    spans = {
+        (begin, end)
+        for call in calls
+        for memory, begin, end in _spans(call[1:])
+        if memory is LASTING
+    }
     begins: list[int] = []
     last = -1
-    for begin, end in spans:
+    for begin, end in sorted(spans):
         if begin >= last:
             begins.append(begin)
         last = max(last, end)

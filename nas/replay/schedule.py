@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -29,12 +29,12 @@ class Schedule(NamedTuple):
     streams: list[int]
 
 
-def schedule(costs: Sequence[float], needed: Sequence[Iterable[int]], streams: int) -> Schedule:
-    """List scheduling: the stream that is free first takes the call that it can begin first.
+def schedule(costs: Sequence[float], needed: Sequence[Collection[int]], streams: int) -> Schedule:
+    """List scheduling (Graham, 1969): the stream that is free first takes what it can begin first.
 
     Args:
         costs: of the calls, in seconds.
-        needed: what each call needs (`nas.replay.dependencies`).
+        needed: what each call needs, each once (`nas.replay.dependencies`).
         streams: how many.
     """
     return _Plan(costs, needed, streams).made()
@@ -42,7 +42,7 @@ def schedule(costs: Sequence[float], needed: Sequence[Iterable[int]], streams: i
 
 class _Plan:
     def __init__(
-        self, costs: Sequence[float], needed: Sequence[Iterable[int]], streams: int
+        self, costs: Sequence[float], needed: Sequence[Collection[int]], streams: int
     ) -> None:
         self._costs = costs
         self._needed = needed
@@ -50,7 +50,7 @@ class _Plan:
         self._finished = [0.0] * len(costs)
         self._ahead = list(accumulate(costs, initial=0.0))
         self._streams = [-1] * len(costs)
-        self._waits_for = [len(set(before)) for before in needed]
+        self._waits_for = [len(before) for before in needed]
         self._needing: list[list[int]] = [[] for _ in costs]
         for call, before in enumerate(needed):
             for other in before:

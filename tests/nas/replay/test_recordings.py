@@ -446,9 +446,9 @@ NOISE: dict[str, Work] = {
     "like": lambda: torch.rand_like(X) + 1,
     "normal": lambda: torch.empty(5).normal_(),
     "order": lambda: torch.randperm(9) * 1,
-    "coins": lambda: torch.bernoulli(X.clamp(0, 1)),
-    "choice": lambda: torch.multinomial(X.abs(), 2),
-    "dropout": lambda: functional.dropout(X),
+    "coins": lambda: torch.bernoulli(torch.full((99,), 0.5)),
+    "choice": lambda: torch.multinomial(torch.ones(9, 50), 2),
+    "dropout": lambda: functional.dropout(torch.ones(99)),
     "channels": lambda: functional.dropout2d(torch.ones(2, 9, 3, 3)),
 }
 
