@@ -361,7 +361,7 @@ def _copy(batches: Any, own: Any) -> None:
 
 
 def check_capture(settings: RunSettings) -> None:
-    """Refuse to capture with several processes, and streams on a GPU.
+    """Refuse to capture with several processes, and streams on a GPU or without threads.
 
     Raises:
         UsageError: with what stands against it.
@@ -370,6 +370,12 @@ def check_capture(settings: RunSettings) -> None:
         raise UsageError(
             f"--streams {settings.streams} is for replays on a CPU, and these are on a GPU: leave "
             "it out, or give --device cpu."
+        )
+    threads = torch.get_num_threads()
+    if settings.capture and settings.streams > threads:
+        raise UsageError(
+            f"--streams {settings.streams} are more than the {threads} threads they share: give "
+            f"--threads {settings.streams}, or fewer streams."
         )
     if settings.capture and count() > 1:
         raise UsageError(

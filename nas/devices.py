@@ -67,6 +67,17 @@ def set_threads(count: int) -> None:
         torch.set_num_threads(count)
 
 
+@contextmanager
+def threads_shared(streams: int) -> Iterator[None]:
+    """Let torch use as many of its CPU threads as each of so many streams can have for itself."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(max(1, threads // streams))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 def autocast(precision: str, device: torch.device) -> Callable[[], AbstractContextManager[object]]:
     """Makes the context that passes run in: bf16 autocast, or nothing for fp32."""
     if precision == "bf16":

@@ -561,8 +561,9 @@ class RunSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     often several times faster."""
 
     streams: Positive = 1
-    """How many operations replays of --capture do at a time on a CPU, each in a thread of its own
-    and with --threads for itself: --threads 1 --streams 2 keeps two cores busy. The same bits."""
+    """How many operations replays of --capture do at a time on a CPU. They share --threads:
+    --threads 2 --streams 2 keeps two cores busy, and replays compute the same bits as with
+    --threads 1."""
 
     kernels: Literal["auto", "torch", "compiled"] = "auto"
     """What computes the relaxed cell of a search on a CPU: kernels that numba compiles (extra

@@ -172,19 +172,16 @@ def new_taker(cell: Cell, side: str, device: torch.device) -> Taker:
     engine = new_engine(game, second_order, side in REPLAYED)
     updates: Any = engine
     held: Callable[[], int] = int
-    threads = torch.get_num_threads()
     if side in REPLAYED:
-        recorder = recorder_on(device, threads if side == STREAMS else 1)
+        recorder = recorder_on(device, torch.get_num_threads() if side == STREAMS else 1)
         recorder.patience = min(recorder.patience, CAPTURED_AFTER)
         updates = Captured(engine, recorder)
         if isinstance(recorder, Recordings):
             held = recorder.bytes
 
     def step() -> None:
-        torch.set_num_threads(1 if side == STREAMS else threads)
         updates.update_architecture(engine.groups[0], train, validation)
         updates.update_weights(train)
-        torch.set_num_threads(threads)
 
     return Taker(game, list(engine.optimizers().values()), step, held)
 

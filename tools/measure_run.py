@@ -4,12 +4,13 @@
 
 All options of nas-search are taken. Each run has a process of its own. A part's time is its own:
 that of a part called within another counts for the inner one alone. Times are those of the process,
-which waits for a disk in none of them, the start also by the clock; with several runs they are
-medians. The tables are Markdown.
+which waits for a disk in none of them, the start also by the clock; but with --threads 1 left out,
+all are of the clock. With several runs they are medians. The tables are Markdown.
 
 With --taken only so many steps are taken, and those in which products are compared. All others
-count as long as the median of these, and everything beside them is done as in the whole run, which
-keeps the shares of a time that goes on by as much.
+count as long as the median of the later half of these, and everything beside them is done as in the
+whole run, which keeps the shares of a time that goes on by as much. With --capture, 28 are enough:
+steps are replayed from the thirteenth on.
 """
 
 from __future__ import annotations
@@ -37,23 +38,25 @@ TARGET = 0.05
 
 @dataclass
 class Clock:
-    """Process time by part, and when the first step began.
+    """Time by part, and when the first step began.
 
     Attributes:
-        taken: plain steps to be taken, of which the first serves to warm up; all if None.
+        seconds_now: of the process, or of the clock.
+        taken: plain steps to be taken, of which the first half serves to warm up; all if None.
         seconds: by part.
         calls: of each part, by the function that is its first in `parts`.
         memory: resident MB after every so many steps.
-        first_step: when it began: seconds of the process, and `time.time`; None before it.
+        first_step: when it began, on `time.time`; None before it.
         steps: how many were taken, or counted as if they were.
         step_seconds: of the first two that were taken.
     """
 
+    seconds_now: Callable[[], float]
     taken: int | None = None
     seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     calls: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
     memory: dict[int, float] = field(default_factory=dict)
-    first_step: tuple[float, float] | None = None
+    first_step: float | None = None
     steps: int = 0
     step_seconds: list[float] = field(default_factory=list)
     _inside: list[str] = field(default_factory=list)
@@ -62,8 +65,8 @@ class Clock:
     _skipped: float = 0.0
 
     def now(self) -> float:
-        """Time of the process, with that of the steps that were not taken."""
-        return time.process_time() + self._skipped
+        """With the time of the steps that were not taken."""
+        return self.seconds_now() + self._skipped
 
     @contextlib.contextmanager
     def within(self, part: str) -> Iterator[None]:
@@ -77,7 +80,7 @@ class Clock:
             self._inside.pop()
 
     def _turn(self) -> None:
-        now = time.process_time()
+        now = self.seconds_now()
         if self._inside:
             self.seconds[self._inside[-1]] += now - self._since
         self._since = now
@@ -99,15 +102,15 @@ class Clock:
         @functools.wraps(function)
         def wrapped(stage: Any, epoch: int, step: int) -> Any:
             if self.first_step is None:
-                self.first_step = time.process_time(), time.time()
-            began = time.process_time()
+                self.first_step = time.time()
+            began = self.seconds_now()
             every = stage.settings.architecture.diagnose_every
             if every and (epoch * stage.steps + step) % every == 0:
                 result = function(stage, epoch, step)
             else:
                 result = self._plain_step(lambda: function(stage, epoch, step))
             if len(self.step_seconds) < 2:
-                self.step_seconds.append(time.process_time() - began)
+                self.step_seconds.append(self.seconds_now() - began)
             self.steps += 1
             self.calls[STEPS] = self.steps
             if memory_every and self.steps % memory_every == 0:
@@ -123,7 +126,7 @@ class Clock:
             result = take()
             self._plain.append(self.seconds[STEPS] - before)
             return result
-        usual = statistics.median(self._plain[1:] or self._plain)
+        usual = statistics.median(self._plain[len(self._plain) // 2 :])
         self.seconds[STEPS] += usual
         self._skipped += usual
         return {}
@@ -205,7 +208,7 @@ class Measured:
     """One run.
 
     Attributes:
-        seconds: of the process, by part.
+        seconds: by part.
         calls: of each part.
         waited: from the start of the process to the first step, by the clock, in seconds.
         steps: how many were taken.
@@ -237,8 +240,9 @@ def measure(
     from nas.runs import RunFolder
     from nas.settings import SearchSettings
 
-    clock = Clock(taken)
     settings = parse(SearchSettings, "measure_run.py", list(options))
+    alone = settings.run.threads == 1
+    clock = Clock(time.process_time if alone else time.perf_counter, taken)
     clock.seconds["start: imports"] = time.process_time()
     with (
         tempfile.TemporaryDirectory() as scratch,
@@ -250,7 +254,7 @@ def measure(
     return Measured(
         dict(clock.seconds),
         dict(clock.calls),
-        clock.first_step[1] - started,
+        clock.first_step - started,
         clock.steps,
         clock.step_seconds,
         dict(clock.memory),
@@ -305,7 +309,7 @@ def report(runs: Sequence[Measured]) -> list[str]:
         *(f"| {part} | {value:.2f} |" for part, value in _sorted(start)),
         f"| all | {sum(start.values()):.2f} |",
         "",
-        f"By the clock the first step begins after {waited:.1f} s. Time of the process in steps: "
+        f"By the clock the first step begins after {waited:.1f} s. Steps took "
         + ", ".join(f"{seconds:.2f} s" for seconds in runs[0].step_seconds)
         + " (the first, the second).",
     ]

@@ -7,7 +7,7 @@ are the same mathematics in more memory.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -83,11 +83,14 @@ LADDER = (
 )
 """In order. A rung with a setting that this version does not have is passed over."""
 
-SAVING: Mapping[Saving, Rung] = {
-    "memory": Rung({"recompute_cells": True}, "nothing but time"),
-    "time": Rung({"capture": True}, "nothing but memory"),
+SAVING: Mapping[Saving, Sequence[Rung]] = {
+    "memory": [Rung({"recompute_cells": True}, "nothing but time")],
+    "time": [
+        Rung({"capture": True, "streams": 2}, "nothing but memory"),
+        Rung({"capture": True}, "nothing but memory"),
+    ],
 }
-"""The same mathematics, in less of one and more of the other."""
+"""The same mathematics, in less of one and more of the other; the first that can be taken is."""
 
 
 def candidates(
@@ -132,9 +135,10 @@ def _with_savings(
 ) -> Iterator[Candidate]:
     """A candidate, and the same mathematics in less of what is limited."""
     yield present
-    for saves, rung in SAVING.items():
-        if saves in limited and allowed(rung, present.settings):
-            yield replace(_laid_over(present, rung), saves=saves)
+    for saves, rungs in SAVING.items():
+        possible = [rung for rung in rungs if allowed(rung, present.settings)]
+        if saves in limited and possible:
+            yield replace(_laid_over(present, possible[0]), saves=saves)
 
 
 def with_values(settings: SearchSettings, values: Mapping[str, Any]) -> SearchSettings:
@@ -163,12 +167,17 @@ def _passes(check: Callable[[SearchSettings], None], settings: SearchSettings) -
 
 
 def _has_effect(rung: Rung, settings: SearchSettings) -> bool:
-    """Whether the search has all settings of the rung, they count, and one of them is other."""
+    """Whether the search has all settings of the rung, one of them is other, and all count.
+
+    They do if they say something before or under the rung.
+    """
     values = _values(settings)
     if not set(rung.changes) <= set(values):
         return False
     differs = any(values[name] != value for name, value in rung.changes.items())
-    return differs and unused_in_search(settings).keys().isdisjoint(rung.changes)
+    under = with_values(settings, rung.changes)
+    unused = unused_in_search(settings).keys() & unused_in_search(under).keys()
+    return differs and unused.isdisjoint(rung.changes)
 
 
 def _changed(settings: SearchSettings) -> set[str]:

@@ -18,6 +18,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -25,6 +26,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from nas.devices import threads_shared
 from nas.memory import give_back_freed
 from nas.replay.arrangement import arranged
 from nas.replay.memory import Arena, Blocks
@@ -54,7 +56,8 @@ class Recordings:
     the worst, where nothing is ever replayed, the whole takes twice as long.
 
     Args:
-        streams: how many calls replays make at a time, each in a thread of its own.
+        streams: how many calls replays make at a time; each has its share of torch's threads, which
+            is also what the work has before it is replayed.
     """
 
     patience = 10
@@ -80,7 +83,8 @@ class Recordings:
     def warm_up(self, work: Callable[[], Result]) -> Result:
         """Do the work, without the memory of replays: what is in it is lost."""
         self.rest()
-        result = work()
+        with threads_shared(self._streams):
+            result = work()
         give_back_freed()
         return result
 
@@ -95,11 +99,15 @@ class Recordings:
         """
         self.rest()
         recording = _Recording()
-        with recording.running():
+        with threads_shared(self._streams), recording.running():
             result = work()
         streams = recording.in_streams(self._arena, self._streams)
         give_back_freed()
-        return result, streams.run
+        return result, partial(self._replay, streams)
+
+    def _replay(self, streams: Streams) -> None:
+        with threads_shared(self._streams):
+            streams.run()
 
 
 class _Recording(TorchDispatchMode):

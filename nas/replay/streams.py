@@ -50,13 +50,14 @@ class Streams:
             steps += signals.get(number, ())
 
     def run(self) -> None:
-        """Make all calls.
+        """Make all calls, each stream's with as many threads of torch as the caller has.
 
         Raises:
             BaseException: one of them has; the others were made, on whatever that has left.
         """
         first, *others = self.steps
-        running = [self._threads.submit(self._follow_aside, steps) for steps in others]
+        threads = torch.get_num_threads()
+        running = [self._threads.submit(self._follow_aside, steps, threads) for steps in others]
         try:
             self._follow(first)
         finally:
@@ -66,8 +67,8 @@ class Streams:
         for each in running:
             each.result()
 
-    def _follow_aside(self, steps: Sequence[Step]) -> None:
-        torch.set_num_threads(torch.get_num_threads())  # which libraries keep for each thread
+    def _follow_aside(self, steps: Sequence[Step], threads: int) -> None:
+        torch.set_num_threads(threads)  # which libraries keep for each thread
         self._follow(steps)
 
     def _follow(self, steps: Sequence[Step]) -> None:

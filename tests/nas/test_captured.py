@@ -16,6 +16,7 @@ from nas.bilevel import Bilevel, Group, Player, UnrolledStep
 from nas.captured import KINDS, Captured, CudaGraphs, Recorder, check_capture
 from nas.cues import new_cue
 from nas.data.batches import Batch
+from nas.devices import threads_shared
 from nas.errors import UsageError
 from nas.games.adversarial import Pressure
 from nas.games.truth_prediction import TruthAgainstPrediction
@@ -445,8 +446,14 @@ def test_capture_needs_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
         check_capture(RunSettings(device="cpu", capture=True))
 
 
-def test_streams_are_for_replays_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_streams_are_for_replays_on_a_cpu_and_have_a_thread_each(
+    monkeypatch: pytest.MonkeyPatch, use_threads: Callable[[int], None]
+) -> None:
+    use_threads(2)
     check_capture(RunSettings(device="cpu", capture=True, streams=2))
+    check_capture(RunSettings(device="cpu", streams=3))
+    with pytest.raises(UsageError, match="--streams 3 are more than the 2 threads they share"):
+        check_capture(RunSettings(device="cpu", capture=True, streams=3))
     monkeypatch.setattr("nas.captured.resolve_device", torch.device)
     check_capture(RunSettings(device="cuda", capture=True))
     with pytest.raises(UsageError, match="--streams 2 is for replays on a CPU"):
@@ -477,8 +484,10 @@ def test_a_captured_search_takes_the_steps_of_a_search(
     tmp_path: Path,
     discs: Callable[..., Data],
     monkeypatch: pytest.MonkeyPatch,
+    use_threads: Callable[[int], None],
 ) -> None:
-    """With one update as a warm-up, replayed in two streams."""
+    """With one update as a warm-up, replayed in two streams of one thread each."""
+    use_threads(2)
     recordings = Counted(streams=2)
     recordings.patience = 1
     monkeypatch.setattr("nas.captured.Recordings", {2: recordings}.__getitem__)
@@ -488,7 +497,7 @@ def test_a_captured_search_takes_the_steps_of_a_search(
         training=TrainingSettings(segmenter_lr=RATE, discriminator_lr=RATE),
         architecture=ArchitectureSettings(architecture_lr=RATE, diagnose_every=0),
         game=game,
-        run=RunSettings(device="cpu", threads=1, capture=True, streams=2),
+        run=RunSettings(device="cpu", capture=True, streams=2),
     )
     folder = RunFolder(tmp_path / "run")
     folder.begin("search", settings)
@@ -498,7 +507,9 @@ def test_a_captured_search_takes_the_steps_of_a_search(
         eager = SearchStage(settings, folder, discs(train=images, val=0))
     for epoch in range(epochs):
         for step in range(eager.steps):
-            assert captured.step(epoch, step) == eager.step(epoch, step)
+            found = captured.step(epoch, step)
+            with threads_shared(2):
+                assert eager.step(epoch, step) == found
     expected = state(eager.engine)
     for name, value in state(captured.engine).items():
         assert torch.equal(value, expected[name]), name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from unittest.mock import patch
 
 import pytest
@@ -17,6 +18,7 @@ from nas.devices import (
     seed_noise,
     seeded,
     set_threads,
+    threads_shared,
     without_tf32,
 )
 from nas.errors import UsageError
@@ -54,15 +56,25 @@ def test_other_names_are_refused(name: str) -> None:
     assert f"--device {name}" in str(refused.value)
 
 
+@pytest.mark.usefixtures("use_threads")
 def test_threads_are_set_unless_zero() -> None:
-    before = torch.get_num_threads()
-    try:
-        set_threads(2)
-        assert torch.get_num_threads() == 2
-        set_threads(0)
-        assert torch.get_num_threads() == 2
-    finally:
-        set_threads(before)
+    set_threads(2)
+    assert torch.get_num_threads() == 2
+    set_threads(0)
+    assert torch.get_num_threads() == 2
+
+
+@pytest.mark.parametrize(
+    ("threads", "streams", "each"), [(1, 1, 1), (4, 1, 4), (4, 2, 2), (3, 2, 1), (2, 3, 1)]
+)
+def test_streams_have_a_share_of_the_threads_which_is_given_back(
+    threads: int, streams: int, each: int, use_threads: Callable[[int], None]
+) -> None:
+    use_threads(threads)
+    with pytest.raises(ValueError, match="boom"), threads_shared(streams):
+        assert torch.get_num_threads() == each
+        raise ValueError("boom")
+    assert torch.get_num_threads() == threads
 
 
 def test_autocast_changes_precision_only_for_bf16() -> None:

@@ -24,15 +24,13 @@ SPECIFICATION.loader.exec_module(measure_run)
 
 
 @pytest.fixture
-def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """What the clock of the process shows."""
-    shown = [0.0]
-    monkeypatch.setattr("measure_run.time.process_time", lambda: shown[0])
-    return shown
+def now() -> list[float]:
+    """What a clock shows."""
+    return [0.0]
 
 
 def test_a_part_within_another_counts_for_itself_alone(now: list[float]) -> None:
-    clock = measure_run.Clock()
+    clock = measure_run.Clock(lambda: now[0])
 
     def wait(seconds: float) -> None:
         now[0] += seconds
@@ -56,20 +54,22 @@ def stage(diagnose_every: int) -> Any:
     return SimpleNamespace(steps=10, settings=SimpleNamespace(architecture=architecture))
 
 
-def test_the_first_step_ends_the_start(now: list[float]) -> None:
-    clock = measure_run.Clock()
+def test_the_first_step_ends_the_start(now: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("measure_run.time.time", lambda: 100 + now[0])
+    clock = measure_run.Clock(lambda: now[0])
     step = clock.counted(lambda *place: now.append(now.pop() + 5), memory_every=2)
     now[0] = 7
     for number in range(4):
         step(stage(diagnose_every=0), 0, number)
     assert clock.steps == 4
-    assert clock.first_step is not None and clock.first_step[0] == 7
+    assert clock.first_step == 107
+    assert clock.step_seconds == [5, 5]
     assert list(clock.memory) == [2, 4]
 
 
-def test_steps_that_are_not_taken_count_as_the_median_of_those_that_are(now: list[float]) -> None:
-    """Plain ones take 50, 3, 9 and 4 s, of which the first warms up; diagnosed ones 20 s more."""
-    clock, taken = measure_run.Clock(taken=4), []
+def test_steps_that_are_not_taken_count_as_the_later_ones_that_are(now: list[float]) -> None:
+    """Plain ones take 50, 3, 9 and 4 s, of which two warm up; diagnosed ones 20 s more."""
+    clock, taken = measure_run.Clock(lambda: now[0], taken=4), []
     seconds = {1: 50.0, 2: 3.0, 3: 9.0, 4: 4.0}
 
     def wait(seconds: float) -> None:
@@ -89,10 +89,10 @@ def test_steps_that_are_not_taken_count_as_the_median_of_those_that_are(now: lis
     assert taken == [0, 1, 2, 3, 4, 8, 16]
     assert clock.step_seconds == [24.0, 50.0]
     assert clock.steps == 20
-    assert clock.seconds[measure_run.STEPS] == 50 + 3 + 9 + 4 + 3 * 4 + 13 * 4
+    assert clock.seconds[measure_run.STEPS] == 50 + 3 + 9 + 4 + 3 * 4 + 13 * 6.5
     assert clock.seconds["diagnosis"] == 60
     assert clock.calls["diagnosis"] == 3
-    assert clock.now() == now[0] + 13 * 4
+    assert clock.now() == now[0] + 13 * 6.5
 
 
 class SlowReplays:
@@ -126,7 +126,7 @@ def test_replays_count_as_steps(now: list[float]) -> None:
         "one", [weight], lambda batch: (weight * batch).sum(), optimizer, UnrolledStep(0.0)
     )
     captured = Captured(Bilevel([player], []), SlowReplays(now))
-    clock = measure_run.Clock()
+    clock = measure_run.Clock(lambda: now[0])
     with measure_run.clocked(clock), clock.within("loop"):
         for _ in range(4):
             captured.update_weights(torch.ones(1))
@@ -153,5 +153,5 @@ def test_tables_hold_medians_and_the_share_of_faster_steps() -> None:
     assert "three times as fast: 42.86%" in told
     assert "| start: data | 2.00 |" in told
     assert "after 3.0 s" in told
-    assert "in steps: 9.00 s, 5.25 s (the first, the second)" in told
+    assert "Steps took 9.00 s, 5.25 s (the first, the second)" in told
     assert "| 10 | 300.0 |" in told

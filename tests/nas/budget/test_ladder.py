@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 import msgspec
@@ -24,6 +24,7 @@ from nas.search import check_settings
 from nas.settings import (
     ArchitectureSettings,
     CellSettings,
+    RunSettings,
     SearchSettings,
     SpaceSettings,
     TrainingSettings,
@@ -75,8 +76,22 @@ def test_with_a_limit_of_memory_each_is_tried_with_recomputed_cells_too() -> Non
         assert recomputed.settings == with_values(plain.settings, {"recompute_cells": True})
 
 
-def test_with_a_limit_of_time_each_is_tried_with_captured_steps_too() -> None:
-    found = offered(SearchSettings(), limited=["time"])
+@pytest.mark.parametrize(
+    ("threads", "given", "changes"),
+    [
+        (1, (), {"capture": True}),
+        (2, (), {"capture": True, "streams": 2}),
+        (2, ("streams",), {"capture": True}),
+    ],
+)
+def test_with_a_limit_of_time_each_is_tried_with_captured_steps_too(
+    threads: int,
+    given: Collection[str],
+    changes: dict[str, Any],
+    use_threads: Callable[[int], None],
+) -> None:
+    use_threads(threads)
+    found = offered(SearchSettings(run=RunSettings(device="cpu")), given, limited=["time"])
     captured = [each for each in found if each.saves == "time"]
     assert [each.settings.cell.relaxation for each in found if each.saves is None][-1] == (
         "single-path"
@@ -84,7 +99,7 @@ def test_with_a_limit_of_time_each_is_tried_with_captured_steps_too() -> None:
     draws = [each for each in found if each.settings.cell.relaxation == "single-path"]
     assert [each.saves for each in draws] == [None]
     for plain, beside in zip(found[::2], found[1::2], strict=False):
-        assert beside.changes == {**plain.changes, "capture": True}
+        assert beside.changes == {**plain.changes, **changes}
         assert beside.losses == (*plain.losses, "nothing but memory")
     assert len(captured) == len(found) // 2
 
@@ -129,7 +144,8 @@ def test_what_the_user_has_set_stays(
 
 
 NAMES = sorted(
-    {name for rung in LADDER for name in rung.changes} | {"recompute_cells", "capture", "radius"}
+    {name for rung in LADDER for name in rung.changes}
+    | {"recompute_cells", "capture", "streams", "radius"}
 )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 import pytest
@@ -148,7 +148,7 @@ def numbers(
     ("seconds", "size", "spent", "expected"),
     [
         (8000.0, 1.0, 0.0, [0, 1]),
-        (9001.0, 1.0, 0.0, [0]),  # too slow by more than can be won
+        (10801.0, 1.0, 0.0, [0]),  # too slow by more than can be won
         (3000.0, 9.0, 0.0, [0]),  # fast enough, but too large
         (8000.0, 2.5, 0.0, [0]),  # both
         (8000.0, 1.0, 200.0, [0]),  # no time to measure it
@@ -167,20 +167,27 @@ def test_captured_steps_that_cannot_be_measured_are_not_tried_again() -> None:
     assert numbers(found, offered) == [0, 1, 2, 4]
 
 
+@pytest.mark.parametrize(("threads", "options"), [(1, "--capture"), (2, "--capture --streams 2")])
 def test_what_cannot_be_captured_is_no_candidate_and_no_error(
+    threads: int,
+    options: str,
     monkeypatch: pytest.MonkeyPatch,
+    use_threads: Callable[[int], None],
 ) -> None:
+    use_threads(threads)
+
     def probe(settings: SearchSettings, seconds: float) -> Measured:
         if settings.run.capture:
             raise UsageError("--capture: it draws random numbers.")
         return long(1e4 if settings.architecture.order == "second" else 1e3, 1.0)
 
     monkeypatch.setattr(pick, "probe", probe)
-    own = msgspec.structs.replace(LONG, budget=BudgetSettings(budget=("80min",)))
+    run = RunSettings(device="cpu")
+    own = msgspec.structs.replace(LONG, run=run, budget=BudgetSettings(budget=("80min",)))
     told: list[str] = []
     tried = pick.pick(own, (), check_settings, told.append)
     assert tried[-1].options == "--order first"
-    assert "--capture: --capture: it draws random numbers." in told
+    assert f"{options}: --capture: it draws random numbers." in told
     captured = msgspec.structs.replace(own, run=RunSettings(capture=True))
     with pytest.raises(UsageError, match="draws random numbers"):
         pick.pick(captured, (), check_settings, told.append)

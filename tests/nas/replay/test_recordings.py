@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -96,11 +97,32 @@ def compiled() -> Iterator[None]:
 
 
 @pytest.fixture(params=[1, 2])
-def threads(request: pytest.FixtureRequest) -> Iterator[int]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(request.param)
-    yield request.param
-    torch.set_num_threads(before)
+def threads(request: pytest.FixtureRequest, use_threads: Callable[[int], None]) -> None:
+    use_threads(request.param)
+
+
+@pytest.mark.parametrize("streams", [1, 2, 3])
+def test_work_and_replays_have_the_share_of_one_stream_in_the_threads(
+    streams: int, use_threads: Callable[[int], None]
+) -> None:
+    use_threads(4)
+    told: list[int] = []
+
+    def look(numbers: np.ndarray) -> None:
+        told.append(torch.get_num_threads())
+        time.sleep(0.001)
+
+    arrays = [array_of(torch.zeros(4)) for _ in range(6)]
+
+    def work() -> None:
+        for each in arrays:
+            call(look, (each,), [each])
+
+    recordings = Recordings(streams)
+    recordings.warm_up(work)
+    recordings.record(work)[1]()
+    assert told == [4 // streams] * 18
+    assert torch.get_num_threads() == 4
 
 
 @pytest.mark.usefixtures("compiled", "threads")
