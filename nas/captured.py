@@ -371,10 +371,10 @@ def check_capture(settings: RunSettings) -> None:
             f"--streams {settings.streams} is for replays on a CPU, and these are on a GPU: leave "
             "it out, or give --device cpu."
         )
-    threads = torch.get_num_threads()
+    threads = settings.threads or torch.get_num_threads()
     if settings.capture and settings.streams > threads:
         raise UsageError(
-            f"--streams {settings.streams} are more than the {threads} threads they share: give "
+            f"--streams {settings.streams} have not a thread each, with {threads} for all: give "
             f"--threads {settings.streams}, or fewer streams."
         )
     if settings.capture and count() > 1:

@@ -452,8 +452,11 @@ def test_streams_are_for_replays_on_a_cpu_and_have_a_thread_each(
     use_threads(2)
     check_capture(RunSettings(device="cpu", capture=True, streams=2))
     check_capture(RunSettings(device="cpu", streams=3))
-    with pytest.raises(UsageError, match="--streams 3 are more than the 2 threads they share"):
+    check_capture(RunSettings(device="cpu", threads=3, capture=True, streams=3))
+    with pytest.raises(UsageError, match="--streams 3 have not a thread each, with 2 for all"):
         check_capture(RunSettings(device="cpu", capture=True, streams=3))
+    with pytest.raises(UsageError, match="--streams 2 have not a thread each, with 1 for all"):
+        check_capture(RunSettings(device="cpu", threads=1, capture=True, streams=2))
     monkeypatch.setattr("nas.captured.resolve_device", torch.device)
     check_capture(RunSettings(device="cuda", capture=True))
     with pytest.raises(UsageError, match="--streams 2 is for replays on a CPU"):
