@@ -366,18 +366,20 @@ def check_capture(settings: RunSettings) -> None:
     Raises:
         UsageError: with what stands against it.
     """
-    if settings.capture and settings.streams > 1 and resolve_device(settings.device).type == "cuda":
+    if not settings.capture:
+        return
+    if settings.streams > 1 and resolve_device(settings.device).type == "cuda":
         raise UsageError(
             f"--streams {settings.streams} is for replays on a CPU, and these are on a GPU: leave "
             "it out, or give --device cpu."
         )
     threads = settings.threads or torch.get_num_threads()
-    if settings.capture and settings.streams > threads:
+    if settings.streams > threads:
         raise UsageError(
             f"--streams {settings.streams} have not a thread each, with {threads} for all: give "
             f"--threads {settings.streams}, or fewer streams."
         )
-    if settings.capture and count() > 1:
+    if count() > 1:
         raise UsageError(
             "--capture is for one process, and several ones add their gradients up within a step: "
             "leave it out, or start without torchrun."

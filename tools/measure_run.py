@@ -4,8 +4,8 @@
 
 All options of nas-search are taken. Each run has a process of its own. A part's time is its own:
 that of a part called within another counts for the inner one alone. Times are those of the process,
-which waits for a disk in none of them, the start also by the clock; but with --threads 1 left out,
-all are of the clock. With several runs they are medians. The tables are Markdown.
+which waits for a disk in none of them, the start also by the clock; without --threads 1, all but
+that of imports are of the clock. With several runs they are medians. The tables are Markdown.
 
 With --taken only so many steps are taken, and those in which products are compared. All others
 count as long as the median of the later half of these, and everything beside them is done as in the

@@ -34,8 +34,8 @@ YOURS = "your settings"
 
 MOST_GAIN = {"cpu": 3.0, "cuda": 10.0}
 """By captured steps, on a device: so many times as fast, a run may still be expected to fit. On a
-CPU up to 1.8 were seen, and 1.5 times that in two streams (`tools/benchmark_step.py`); the other is
-a guess."""
+CPU up to 1.8 were seen in one stream (`tools/benchmark_step.py`), and 2.8 in two (by `--budget`
+itself, see README); the other is a guess."""
 
 CAPTURED_AFTER = 15
 """Steps that a probe takes, about, until the first one is replayed."""

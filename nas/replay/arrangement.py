@@ -30,7 +30,7 @@ def arranged(calls: list[Call], costs: Sequence[float], arena: Arena, streams: i
         streams: how many calls are made at a time.
     """
     touched = effects(calls)
-    needed = dependencies(touched) if streams > 1 else [set()] * len(calls)
+    needed = dependencies(touched) if streams > 1 else [set() for _ in calls]
     plan = schedule(costs, needed, streams)
     uses = _uses(plan, touched)
     _keep_shared(uses, int(SLACK * len(costs) / max(sum(costs), SLACK)))
