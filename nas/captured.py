@@ -12,19 +12,21 @@ What is captured must not read a value on the host, and on a GPU not draw random
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar, cast
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
-from torch.utils._pytree import tree_flatten, tree_unflatten
+from torch.utils._pytree import tree_flatten, tree_map_only, tree_unflatten
 
 from nas.bilevel import Batch, Bilevel, Group, Hypergradient
 from nas.devices import resolve_device
 from nas.errors import UsageError, is_out_of_memory
+from nas.gradients import Gradient
 from nas.ranks import count
 from nas.replay.recordings import Recordings
 from nas.replay.trial import OtherResultError, check_replay
@@ -71,8 +73,8 @@ class Recorder(Protocol):
 class CudaGraphs:
     """Records CUDA graphs on a stream of their own; they share their memory.
 
-    They may: none keeps anything for another, and what their work results in is not given back as
-    long as it is held.
+    They may, in whatever order they are replayed: none keeps anything for another, and what their
+    work results in is copied before another one is replayed.
     """
 
     patience = 3
@@ -91,10 +93,11 @@ class CudaGraphs:
         """Nothing: graphs keep their memory as long as they are there."""
 
     def warm_up(self, work: Callable[[], Result]) -> Result:
-        """Do the work on the stream."""
+        """Do the work on the stream; that optimisers are not captured in it is as it should be."""
         here = torch.cuda.current_stream(self._stream.device)
         self._stream.wait_stream(here)
-        with torch.cuda.stream(self._stream):
+        with torch.cuda.stream(self._stream), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*constructed with capturable=True")
             result = work()
         here.wait_stream(self._stream)
         return result
@@ -171,42 +174,41 @@ class Captured(Generic[Batch]):
         self._rates = _Rates(list(engine.optimizers().values()))
         self._kinds: dict[Hashable, _Kind[Any]] = {}
         self._present: Hashable = None
-        self._checked = False
 
     def update_architecture(
         self, group: Group[Batch], train: Batch, validation: Batch
     ) -> Hypergradient:
-        """As the engine's; what it returns holds until the next update like it."""
+        """As the engine's."""
+        engine = self._engine
 
-        def update(batches: tuple[Batch, Batch]) -> Hypergradient:
-            return self._engine.update_architecture(group, *batches)
+        def update(batches: tuple[Batch, Batch]) -> tuple[Tensor, Gradient, dict[str, Gradient]]:
+            terms = engine.update_architecture(group, *batches)
+            return terms.objective, terms.direct, terms.indirect
 
-        self._check_noise(train)
-        state = self._changed_with_alpha
-        return self._update(("architecture", group.name), update, (train, validation), state)
+        kind = "architecture", group.name
+        terms = self._update(kind, update, (train, validation), self._changed_with_alpha)
+        return Hypergradient(*terms)
 
     def update_weights(self, train: Batch, order: Sequence[str] | None = None) -> dict[str, Tensor]:
-        """As the engine's; what it returns holds until the next update like it."""
+        """As the engine's."""
+        engine = self._engine
 
-        def update(batch: Batch) -> dict[str, Tensor]:
-            return self._engine.update_weights(batch, order)
+        def update(batches: tuple[Batch]) -> dict[str, Tensor]:
+            return engine.update_weights(*batches, order)
 
-        self._check_noise(train)
         kind = "weights", order and tuple(order)
-        return self._update(kind, update, train, self._changed_with_weights)
+        return self._update(kind, update, (train,), self._changed_with_weights)
 
     def _update(
         self,
         what: Hashable,
         update: Callable[[Any], Result],
-        batches: Any,
+        batches: tuple[Batch, ...],
         state: Callable[[], _State],
     ) -> Result:
         situation = self._situation(), self._modes()
         if situation != self._present:
-            self._kinds.clear()
-            self._recorder.begin()
-            self._present = situation
+            self._enter(situation, batches[0])
         kind = self._kinds.setdefault((what, _form(batches)), _Kind(update))
         if len(self._kinds) > KINDS:
             raise UsageError(
@@ -216,11 +218,12 @@ class Captured(Generic[Batch]):
         with self._rates.in_tensors():
             return kind.update(batches, self._recorder, state)
 
-    def _check_noise(self, batch: Batch) -> None:
-        """Once, at the first batch."""
-        if not self._checked and not self._recorder.draws:
+    def _enter(self, situation: Hashable, batch: Batch) -> None:
+        if not self._recorder.draws:
             check_noise(self._engine, batch)
-        self._checked = True
+        self._kinds.clear()
+        self._recorder.begin()
+        self._present = situation
 
     def _changed_with_alpha(self) -> _State:
         """An update of one group moves no weights."""
@@ -264,7 +267,11 @@ class _Kind(Generic[Result]):
     replay: Replay | None = None
 
     def update(self, batches: Any, recorder: Recorder, state: Callable[[], _State]) -> Result:
-        """One update; the first ones as ever, then by replays, of which the first is checked."""
+        """One update; the first ones as ever, then by replays, of which the first is checked.
+
+        Returns:
+            What it results in, in memory of its own.
+        """
         self.taken += 1
         if self.taken <= recorder.patience:
             return recorder.warm_up(lambda: self.work(batches))
@@ -277,7 +284,7 @@ class _Kind(Generic[Result]):
             else:
                 self.replay()
         assert self.result is not None
-        return self.result
+        return cast(Result, tree_map_only(Tensor, Tensor.clone, self.result))
 
     def _check(self, replay: Replay, recorder: Recorder, state: _State) -> None:
         """Replay the update, and compare that with the update itself."""
@@ -311,13 +318,14 @@ def _refusal(error: RuntimeError) -> UsageError:
 
 
 class _Rates:
-    """Learning rates where replays find them."""
+    """Learning rates where replays find them: as they are on a CPU, and as GPUs take them."""
 
     def __init__(self, optimizers: Sequence[Optimizer]) -> None:
         self._optimizers = optimizers
         self._tensors = [
-            torch.full((), group["lr"], device=group["params"][0].device)
+            torch.full((), group["lr"], dtype=_rate_type(device), device=device)
             for group in self._groups()
+            for device in [group["params"][0].device]
         ]
         self._taken = [group["lr"] for group in self._groups()]
 
@@ -338,6 +346,11 @@ class _Rates:
 
     def _groups(self) -> list[dict[str, Any]]:
         return [group for each in self._optimizers for group in each.param_groups]
+
+
+def _rate_type(device: torch.device) -> torch.dtype:
+    """That of the kernels' argument: fused optimisers of a GPU read no other."""
+    return torch.float32 if device.type == "cuda" else torch.float64
 
 
 def _form(batches: Any) -> Hashable:

@@ -209,6 +209,11 @@ def _check_capture(settings: RetrainSettings) -> None:
             f"--capture is for segmenters of whole images, and --backbone {settings.backbone} is "
             "trained on patches: leave it out."
         )
+    if settings.run.capture and settings.game.game == "nelson-as-coded":
+        raise UsageError(
+            "--capture: --game nelson-as-coded lets gradients pile up from step to step, which a "
+            "replay does not: leave --capture out."
+        )
 
 
 class RetrainStage:

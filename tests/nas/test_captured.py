@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import warnings
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +14,7 @@ from unittest.mock import MagicMock, call, patch
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from nas.bilevel import Bilevel, Group, Player, UnrolledStep
 from nas.captured import KINDS, Captured, CudaGraphs, Recorder, check_capture
@@ -40,7 +44,7 @@ from nas.settings import (
 from search_spaces.cell import CellSupernet
 from search_spaces.description import Normalisation
 
-CLASSES, SIZE, RATE = 3, 16, 2**-7
+CLASSES, SIZE, RATE = 3, 16, 0.01  # whose nearest float32 is another number
 WARM_UP = 3
 
 
@@ -185,8 +189,11 @@ def test_replayed_updates_are_the_engines_bit_for_bit(options: dict[str, Any]) -
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
-def test_replayed_graphs_are_the_engines_updates(optimizer: str) -> None:
-    """In float64, since kernels may add up in another order each time."""
+def test_replayed_graphs_are_the_engines_updates(
+    optimizer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In float64, since kernels may add up in another order each time, but for the rates."""
+    monkeypatch.setattr(f"{__name__}.RATE", 2**-7)
     graphs = CudaGraphs(torch.device("cuda"))
     engines = [new_engine(optimizer, device="cuda", dtype=torch.float64) for _ in range(2)]
     for truth, found in updated(*engines, graphs, "cuda"):
@@ -410,13 +417,19 @@ def test_what_memory_is_missing_for_is_no_refusal() -> None:
 
 def test_cuda_graphs_share_a_stream_and_memory() -> None:
     """The calls of torch.cuda, as its documentation asks for them."""
+
+    def warns() -> bool:
+        warnings.warn("This instance was constructed with capturable=True or", stacklevel=1)
+        return True
+
     with patch("nas.captured.torch.cuda") as cuda:
         order = MagicMock()
         order.attach_mock(cuda, "cuda")
         graphs: Recorder = CudaGraphs(torch.device("cuda"))
         side, pool = cuda.Stream.return_value, cuda.graph_pool_handle.return_value
         here = cuda.current_stream.return_value
-        assert graphs.warm_up(lambda: order.work() and 1) == 1
+        with warnings.catch_warnings(action="error"):
+            assert graphs.warm_up(lambda: order.work() and warns() and 1) == 1
         names = [name for name, *_ in order.mock_calls]
         waits = names.index("cuda.Stream().wait_stream"), names.index("work")
         assert waits[0] < waits[1] < names.index("cuda.current_stream().wait_stream")
@@ -461,6 +474,70 @@ def test_streams_are_for_replays_on_a_cpu_and_have_a_thread_each(
     check_capture(RunSettings(device="cuda", capture=True))
     with pytest.raises(UsageError, match="--streams 2 is for replays on a CPU"):
         check_capture(RunSettings(device="cuda", capture=True, streams=2))
+
+
+def test_what_updates_result_in_outlasts_later_ones() -> None:
+    """Their graphs share memory, and the search reads what it has been told behind the last one."""
+    engine, recordings = new_engine(), Counted()
+    captured = Captured(engine, recordings)
+    told, copies = [], []
+    for step in range(WARM_UP + 3):
+        terms = captured.update_architecture(
+            engine.groups[0], draw_batch(10 + step), draw_batch(50 + step)
+        )
+        told += [
+            terms.objective,
+            *terms.total(),
+            *captured.update_weights(draw_batch(step)).values(),
+        ]
+        copies += [each.clone() for each in told[len(copies) :]]
+    assert all(map(torch.equal, told, copies))
+    ours = {each.untyped_storage().data_ptr() for each in told}
+    kept = [leaf for kind in captured._kinds.values() for leaf in tree_leaves(kind.result)]
+    assert len(kept) > 3
+    assert not ours & {leaf.untyped_storage().data_ptr() for leaf in kept}
+
+
+def test_recordings_go_with_the_updates_that_they_stand_for() -> None:
+    """At once: their memory is wanted for the next ones."""
+    with toy() as (captured, *_):
+        captured.update_weights(torch.ones(2))
+        gone = weakref.ref(captured)
+    gc.disable()
+    try:
+        del captured
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+def test_losses_that_are_no_numbers_are_no_refusal() -> None:
+    with toy(recorder=Exact) as (captured, _, _, network):
+        for _ in range(WARM_UP + 2):
+            captured.update_weights(torch.full((2,), torch.nan))
+        assert network.weight.isnan().all()
+
+
+def test_noise_is_looked_for_in_each_situation() -> None:
+    draws = [False]
+
+    def loss(batch: Tensor) -> Tensor:
+        return (batch * (torch.rand(2) if draws[0] else 1.0)).sum() + weight.sum()
+
+    weight = nn.Parameter(torch.ones(2))
+    with toy(loss) as (captured, _, situation, _):
+        captured.update_weights(torch.ones(2))
+        draws[0], situation["pressure"] = True, 1.0
+        with pytest.raises(UsageError, match="draws some"):
+            captured.update_weights(torch.ones(2))
+
+
+def test_gradients_that_pile_up_are_not_captured() -> None:
+    settings = RetrainSettings(
+        game=GameSettings(game="nelson-as-coded"), run=RunSettings(device="cpu", capture=True)
+    )
+    with pytest.raises(UsageError, match="--capture: --game nelson-as-coded"):
+        check_retraining(settings)
 
 
 def test_retraining_of_patches_is_not_captured(monkeypatch: pytest.MonkeyPatch) -> None:
