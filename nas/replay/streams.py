@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -57,15 +58,26 @@ class Streams:
         """
         first, *others = self.steps
         threads = torch.get_num_threads()
-        running = [self._threads.submit(self._follow_aside, steps, threads) for steps in others]
+        running: list[Future[None]] = []
         try:
+            for steps in others:
+                running.append(self._threads.submit(self._follow_aside, steps, threads))
             self._follow(first)
+        except BaseException:
+            self._let_go()
+            raise
         finally:
             wait(running)
             for event in self._events:  # which a stream that has failed did not wait for
                 event.acquire(blocking=False)
         for each in running:
             each.result()
+
+    def _let_go(self) -> None:
+        """Let no stream wait for another, of which it is not known whether it has begun."""
+        for event in self._events:
+            with suppress(RuntimeError):  # it was released already
+                event.release()
 
     def _follow_aside(self, steps: Sequence[Step], threads: int) -> None:
         torch.set_num_threads(threads)  # which libraries keep for each thread

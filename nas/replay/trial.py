@@ -42,6 +42,8 @@ def check_replay(
             numbers of the CPU belong to them.
         resting: tensors that they leave as they are, bit for bit, by kind.
 
+    Where the work makes numbers that are not finite, there is nothing to compare.
+
     Raises:
         OtherResultError: a replay makes something else of the state than the work, or draws others.
     """
@@ -62,11 +64,13 @@ def check_replay(
     if not drawn.is_present():
         raise OtherResultError("a replay draws other random numbers than the step itself")
     for kind, norms in expected.items():
+        if not norms.isfinite().all():
+            continue
         found = _norms(moving[kind])
         if not torch.allclose(found, norms, TOLERANCE, NOISE * float(norms.max())):
             raise OtherResultError(f"a replay makes other {kind} than the step itself")
     for kind, norms in at_rest.items():
-        if not torch.equal(_norms(resting[kind]), norms):
+        if not torch.allclose(_norms(resting[kind]), norms, 0.0, 0.0, equal_nan=True):
             raise OtherResultError(f"a replay changes {kind}, which the step itself does not")
 
 

@@ -115,3 +115,27 @@ def test_a_failure_ends_all_streams_and_the_next_run_is_whole(failing: int) -> N
         done.clear()
         running.run()
         assert done == [1, 2, 3]
+
+
+@pytest.mark.parametrize("begun", [0, 1])
+def test_a_stream_that_cannot_begin_leaves_none_waiting(
+    begun: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[int] = []
+    functions = [partial(done.append, number) for number in range(4)]
+    running = streams_of(functions, [0, 2, 1, 0], [set(), {0}, {1}, {2}])
+    submit, before = running._threads.submit, []
+
+    def interrupted(*given: object) -> object:
+        if len(before) == begun:
+            raise KeyboardInterrupt
+        before.append(given)
+        return submit(*given)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(running._threads, "submit", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            running.run()
+    done.clear()
+    running.run()
+    assert done == [0, 1, 2, 3]

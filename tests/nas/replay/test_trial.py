@@ -58,6 +58,20 @@ def test_one_tensor_of_many_is_enough() -> None:
         check_replay(lambda: None, lambda: own["steps"][0].add_(1), own, {})
 
 
+def test_where_the_work_diverges_there_is_nothing_to_compare() -> None:
+    own, rest = state(), {"moments": [torch.tensor([1.0, torch.nan])]}
+
+    def diverge() -> None:
+        own["weights"][0].fill_(torch.nan)
+
+    check_replay(diverge, diverge, own, rest)
+    own = state()
+    with pytest.raises(OtherResultError, match="other weights"):
+        check_replay(diverge, lambda: None, own, {})
+    with pytest.raises(OtherResultError, match="changes moments"):
+        check_replay(lambda: rest["moments"][0].nan_to_num_(), diverge, own, rest)
+
+
 def test_rounding_and_noise_are_none() -> None:
     own = {"moments": [torch.ones(3), torch.full((3,), 1e-9)]}
 
