@@ -6,10 +6,11 @@ A kernel is compiled when it is first called, with its parts, and kept on disk f
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,12 +64,24 @@ def in_threads(
 def _share(kernel: Callable[..., object], given: tuple[Any, ...], tasks: int, threads: int) -> None:
     parts = min(threads, tasks)
     bounds = [tasks * part // parts for part in range(parts + 1)]
-    list(_pool(threads).map(partial(kernel, *given), bounds[:-1], bounds[1:]))
+    list(_pools.of(threads).map(partial(kernel, *given), bounds[:-1], bounds[1:]))
 
 
-@cache
-def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, thread_name_prefix="kernels")
+class _Pools(threading.local):
+    """Threads for kernels, of each thread that calls some: these do not wait for each other."""
+
+    def __init__(self) -> None:
+        self._by_size: dict[int, ThreadPoolExecutor] = {}
+
+    def of(self, threads: int) -> ThreadPoolExecutor:
+        """So many, which are kept."""
+        if threads not in self._by_size:
+            pool = ThreadPoolExecutor(threads, thread_name_prefix="kernels")
+            self._by_size[threads] = pool
+        return self._by_size[threads]
+
+
+_pools = _Pools()
 
 
 @contextmanager

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -50,6 +52,18 @@ def test_what_fails_in_a_thread_fails_here() -> None:
 
     with pytest.raises(RuntimeError, match="to"):
         in_threads(fail, (), [], 4, 2)
+
+
+def test_callers_do_not_wait_for_each_other() -> None:
+    """All shares of both meet, which takes as many threads as there are shares."""
+    meeting = threading.Barrier(4)
+
+    def meet(begin: int, end: int) -> None:
+        meeting.wait(timeout=60)
+
+    with ThreadPoolExecutor(2) as callers:
+        for each in [callers.submit(in_threads, meet, (), [], 2, 2) for _ in range(2)]:
+            each.result()
 
 
 def test_the_next_process_compiles_nothing(tmp_path: Path) -> None:
