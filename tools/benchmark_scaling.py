@@ -172,7 +172,9 @@ def main() -> None:
             except NotRun as reason:
                 print(f"{axis} {value}, {side}: not run, {reason}", flush=True)
                 continue
-            rows.append(told | {name: f"{figures[name]:.4g}" for name in FIGURES})
+            rows.append(
+                told | {name: f"{figures[name]:.4g}" for name in FIGURES if name in figures}
+            )
             print(", ".join(rows[-1].values()), flush=True)
             write(arguments.out, rows)
     if arguments.figure:

@@ -16,8 +16,10 @@ process with its libraries on a CPU, what torch has allocated on a GPU; and, wha
 what tensors hold, from which the rest of a process differs by its allocator and by what single
 operations need. A pass forward is one of the
 whole network, a pass backward one that a gradient comes back through. Launches are operations that
-a GPU is given a kernel for. The shares are of the machine's own matrix product and copy, by what
-the step's operations of torch multiply, read and write; compiled kernels read and write less.
+a GPU is given a kernel for, of the engine those of its step in torch, since compiled kernels are
+for CPUs; what several streams dispatch is not counted. The shares are of the machine's own matrix
+product and copy, by what the step's operations of torch multiply, read and write; compiled kernels
+read and write less.
 
 The table in --out grows cell by cell; cells that stand in it are not measured again, so a grid
 that was stopped goes on. A cell that exceeds a limit is listed with the reason. Where a step cannot
@@ -55,7 +57,7 @@ from nas.bilevel import Bilevel, Group, Player, UnrolledStep
 from nas.budget.memory import peak_bytes, present_bytes
 from nas.captured import Captured, recorder_on
 from nas.data.batches import Batch
-from nas.devices import resolve_device
+from nas.devices import placed, resolve_device
 from nas.errors import UsageError
 from nas.games.adversarial import Pressure
 from nas.games.truth_prediction import TruthAgainstPrediction
@@ -159,8 +161,9 @@ def new_taker(cell: Cell, side: str, device: torch.device) -> Taker:
     supernet = CellSupernet(CLASSES, channels=cell.channels, layout=cell.layout)
     segmenter = build_segmenter(cell.backbone, CHANNELS, CLASSES)
     judge = PlainSupernet(supernet) if side == "plain" else supernet
+    on_device = nn.Module.to if side == PLAIN else placed
     game = TruthAgainstPrediction(
-        segmenter.to(device), judge.to(device), CLASSES, Pressure(PRESSURE)
+        on_device(segmenter, device), on_device(judge, device), CLASSES, Pressure(PRESSURE)
     )
     train, validation = (draw_batch(cell, seed, device) for seed in (1, 2))
     second_order = cell.order == "second"
@@ -289,29 +292,32 @@ def measure_step(cell: Cell, side: str, device: torch.device) -> dict[str, Any]:
         taker.step()
     took = time.perf_counter() - begin
     memory = (peak_bytes(device) - before) / 2**20
-    whole = work if cuda or side == "plain" else work_in_torch(cell)
+    whole, launches = work, launched.counts.total()
+    if side != PLAIN and not cuda:
+        whole, in_torch = step_in_torch(cell)
+        launches = launches if side in REPLAYED else in_torch
     graphs = 2 if side in REPLAYED and cuda else 0
+    counts = {"operations": work.operations.total() + graphs, "launches": launches + graphs}
     return {
         "seconds": took,
         "MB": memory,
         "tensor MB": (live.peak + taker.bytes() + taker.held()) / 2**20,
         "S": "/".join(map(str, segmenter)),
         "D": "/".join(map(str, discriminator)),
-        "operations": work.operations.total() + graphs,
-        "launches": launched.counts.total() + graphs,
+        **({} if side == STREAMS else counts),  # of one stream alone
         "flops": whole.flops,
         "bytes": whole.bytes,
     }
 
 
-def work_in_torch(cell: Cell) -> Work:
-    """Of the engine's step without kernels, whose work is not dispatched and cannot be counted."""
+def step_in_torch(cell: Cell) -> tuple[Work, int]:
+    """Work and launches of the engine's step without kernels, whose own cannot be counted."""
     choose_kernels("torch")
     taker = new_taker(cell, "engine", torch.device("cpu"))
     taker.remember()
-    with Work() as work:
+    with Launches() as launched, Work() as work:
         taker.step()
-    return work
+    return work, launched.counts.total()
 
 
 def load_libraries(device: torch.device) -> None:
@@ -411,7 +417,8 @@ def row(
     """A line of the table; nothing stands where a side has no figures."""
     told = cell.place()
     for side, own in figures.items():
-        told |= {f"{side} {name}": str(own[name]) for name in ("S", "D", "operations", "launches")}
+        counts = [name for name in ("S", "D", "operations", "launches") if name in own]
+        told |= {f"{side} {name}": str(own[name]) for name in counts}
         told |= {
             f"{side} s": f"{own['s']:.3g}",
             f"{side} MB": f"{own['MB']:.4g}",
