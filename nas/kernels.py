@@ -34,6 +34,53 @@ def take_kernels(kernels: Literal["auto", "torch", "compiled"]) -> None:
         ) from error
 
 
+def path_taken(settings: SearchSettings) -> str:
+    """In words, what computes the relaxed cells of a search, and why."""
+    from nas.devices import autocast, resolve_device
+    from search_spaces.kernel_choice import path_in_use
+
+    device = resolve_device(settings.run.device)
+    with autocast(settings.run.precision, device)():
+        return path_in_use(device, _seen_channels(settings))
+
+
+def check_kernels(settings: SearchSettings) -> None:
+    """Refuse to compute relaxed cells by compiled kernels where there are none for them.
+
+    Raises:
+        UsageError: with what there are kernels for.
+    """
+    if settings.run.kernels != "compiled" or settings.space.space != "cell":
+        return
+    from nas.devices import autocast, resolve_device
+    from search_spaces.kernel_choice import without_kernels
+
+    device = resolve_device(settings.run.device)
+    with autocast(settings.run.precision, device)():
+        reason = without_kernels(device, _seen_channels(settings))
+    if reason:
+        raise UsageError(
+            f"--kernels compiled cannot be: the relaxed cell is computed by plain PyTorch{reason}; "
+            f"give {_remedy(settings, device.type)}, or choose --kernels auto or torch."
+        )
+
+
+def _seen_channels(settings: SearchSettings) -> int:
+    """How many channels an operation sees in the first cell."""
+    return settings.cell.channels // settings.cell.partial_channels
+
+
+def _remedy(settings: SearchSettings, device: str) -> str:
+    """The option with which there would be kernels."""
+    if device != "cpu":
+        return "--device cpu"
+    if settings.run.precision != "fp32":
+        return "--precision fp32"
+    parts = settings.cell.partial_channels
+    beside = f" beside --partial-channels {parts}" if parts > 1 else ""
+    return f"--channels {LANES * parts} or a multiple of it{beside}"
+
+
 def kernels_ahead(settings: SearchSettings) -> Compilation:
     """Begin to compile the kernels of a search on its first start, while it is prepared.
 

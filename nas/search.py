@@ -27,7 +27,7 @@ from nas.games.table import check_game
 from nas.health import examine
 from nas.health_record import HealthRecord, examined_batches, is_examined
 from nas.illustration import Pace, draw_architecture_over_epochs, draw_curves, draw_search
-from nas.kernels import kernels_ahead, take_kernels, wait_for
+from nas.kernels import check_kernels, kernels_ahead, path_taken, take_kernels, wait_for
 from nas.networks import PATCH_NETWORKS
 from nas.phases import new_phase, plan
 from nas.preparation import (
@@ -64,7 +64,6 @@ from nas.training_batches import (
 )
 from search_spaces import genotypes
 from search_spaces.description import Provenance, Role
-from search_spaces.kernel_choice import path_in_use
 from search_spaces.kernels.background import Compilation
 
 NEGLIGIBLE_SHARE = 1e-3
@@ -130,7 +129,7 @@ def run_search(
 
 def _path_told(settings: SearchSettings, say: Callable[[str], None]) -> str:
     """What computes the relaxed cells, which is loaded to find out."""
-    path = path_in_use(resolve_device(settings.run.device), settings.cell.channels)
+    path = path_taken(settings)
     say(f"{path[0].upper()}{path[1:]}.")
     return path
 
@@ -175,6 +174,7 @@ def check_settings(settings: SearchSettings) -> None:
     check_spaces(settings)
     check_parts(settings.training.batch_size)
     check_capture(settings.run)
+    check_kernels(settings)
     if settings.run.capture and settings.cell.relaxation == "single-path":
         raise UsageError(
             "--capture replays the operations of one step, and --relaxation single-path goes "

@@ -567,7 +567,9 @@ class RunSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     kernels: Literal["auto", "torch", "compiled"] = "auto"
     """What computes the relaxed cell of a search on a CPU: kernels that numba compiles (extra
-    fast), plain torch, or auto: kernels where numba is installed. The same mathematics."""
+    fast), plain torch, or auto: kernels where numba is installed and there are some. compiled is
+    refused where there are none: on a GPU, with --precision bf16, and where the channels that an
+    operation sees are no multiple of 16. The same mathematics."""
 
     batch_statistics: Literal["rank", "synchronised"] = "rank"
     """Of several processes (torchrun): what batch norm takes mean and variance of, the images of

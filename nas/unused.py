@@ -49,7 +49,7 @@ def unused_in_search(settings: SearchSettings) -> dict[str, str]:
         unused |= _unused_in_game(settings.game)
     if space != "cell":
         why = f"is about --space cell, and the space is {space}"
-        unused |= dict.fromkeys((*CellSettings.__struct_fields__, "verdict"), why)
+        unused |= dict.fromkeys((*CellSettings.__struct_fields__, "verdict", "kernels"), why)
     elif settings.cell.relaxation != "single-path":
         unused["temperature"] = "is about --relaxation single-path, and operations are mixed"
     if space != "flexvgg":

@@ -47,43 +47,62 @@ def choose_kernels(kernels: Kernels) -> None:
 
 
 def path_in_use(device: torch.device | str = "cpu", channels: int = LANES) -> str:
-    """In words, what computes the relaxed cell, and why.
+    """In words, what computes the relaxed cell, and why; under autocast, what computes it there.
 
     Args:
         device: where the network is.
-        channels: of a node in the first cell.
+        channels: that an operation sees in the first cell.
     """
     if reason := _not_compiled(device, channels):
         return f"relaxed cell: plain PyTorch{reason}"
     return "relaxed cell: kernels compiled by numba, single or double precision"
 
 
+def without_kernels(
+    device: torch.device | str, channels: int, dtype: torch.dtype = torch.float32
+) -> str | None:
+    """Why there are no kernels for such maps, wherever numba is, in words behind "plain PyTorch".
+
+    Args:
+        device: where they are.
+        channels: of a node.
+        dtype: of the maps; under autocast, operations are computed in its type.
+
+    Returns:
+        None if there are kernels.
+    """
+    if torch.device(device).type != "cpu":
+        return f", as kernels are for a CPU, not for {device}"
+    if torch.is_autocast_enabled("cpu"):
+        dtype = torch.get_autocast_dtype("cpu")
+    if dtype not in TYPES:
+        name = str(dtype).removeprefix("torch.")
+        return f" in passes of {name}, as kernels are for single or double precision"
+    if channels % LANES:
+        return f" where channels ({channels}) are no multiple of {LANES}"
+    return None
+
+
 def are_compiled(*tensors: Tensor) -> bool:
     """Whether kernels compute on these tensors, the channels of a node last."""
     first = tensors[0]
     return (
-        _POLICY.kernels != "torch"
-        and first.dtype in TYPES
-        and not torch.is_autocast_enabled("cpu")
-        and not torch.compiler.is_compiling()
+        not torch.compiler.is_compiling()
         and all(_plain(each) and each.dtype == first.dtype for each in tensors)
-        and first.shape[-1] % LANES == 0
         and first.numel() > 0
-        and _trouble() is None
+        and _not_compiled(first.device, first.shape[-1], first.dtype) is None
     )
 
 
-def _not_compiled(device: torch.device | str, channels: int) -> str | None:
+def _not_compiled(
+    device: torch.device | str, channels: int, dtype: torch.dtype = torch.float32
+) -> str | None:
     """Why kernels do not compute, in words behind "plain PyTorch"; None if they do."""
     if _POLICY.kernels == "torch":
         return ", as was asked for"
     if trouble := _trouble():
         return f", as {trouble}"
-    if torch.device(device).type != "cpu":
-        return f", as kernels are for a CPU, not for {device}"
-    if channels % LANES:
-        return f" where channels ({channels}) are no multiple of {LANES}"
-    return None
+    return without_kernels(device, channels, dtype)
 
 
 def _plain(tensor: Tensor) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from typing import Any
@@ -11,7 +12,7 @@ import torch
 
 from nas import kernels
 from nas.errors import UsageError
-from nas.kernels import kernels_ahead, take_kernels, wait_for
+from nas.kernels import check_kernels, kernels_ahead, path_taken, take_kernels, wait_for
 from nas.settings import CellSettings, RunSettings, SearchSettings, SpaceSettings
 from search_spaces import kernel_choice
 from search_spaces.kernels.background import Compilation
@@ -40,6 +41,59 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
 
 def with_run(**options: Any) -> SearchSettings:
     return SearchSettings(run=RunSettings(**options))
+
+
+QUARTER = CellSettings(partial_channels=4)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (with_run(device="cpu", precision="bf16"), "plain PyTorch in passes of bfloat16"),
+        (SearchSettings(cell=QUARTER, run=RunSettings(device="cpu")), r"channels \(4\) are no"),
+        (with_run(device="cpu"), "kernels compiled by numba"),
+    ],
+)
+def test_the_path_is_that_of_the_passes(settings: SearchSettings, words: str) -> None:
+    pytest.importorskip("numba", reason="kernels need numba")
+    assert re.search(words, path_taken(settings))
+
+
+@pytest.mark.parametrize(
+    ("cell", "run", "words"),
+    [
+        ({}, {"precision": "bf16"}, r"passes of bfloat16, .* give --precision fp32, or choose"),
+        (
+            {"partial_channels": 4},
+            {},
+            r"channels \(4\) .* give --channels 64 or a multiple of it beside "
+            "--partial-channels 4, or choose",
+        ),
+        ({"channels": 12}, {}, r"channels \(12\) .* give --channels 16 or a multiple of it, or"),
+        ({}, {"device": "cuda"}, "not for cuda; give --device cpu, or choose --kernels auto"),
+    ],
+)
+def test_kernels_that_there_are_not_are_refused_where_they_are_asked_for(
+    cell: dict[str, Any], run: dict[str, Any], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nas.devices.resolve_device", torch.device)
+    run = {"device": "cpu", **run}
+    settings = SearchSettings(cell=CellSettings(**cell), run=RunSettings(kernels="compiled", **run))
+    with pytest.raises(UsageError, match=f"--kernels compiled cannot be: .*{words}"):
+        check_kernels(settings)
+    check_kernels(SearchSettings(cell=settings.cell, run=RunSettings(**run)))
+
+
+@pytest.mark.parametrize(
+    "tables",
+    [
+        {},
+        {"cell": CellSettings(channels=64, partial_channels=4)},
+        {"space": SpaceSettings(space="flexvgg"), "cell": QUARTER},
+    ],
+)
+def test_kernels_that_there_are_can_be_asked_for(tables: dict[str, Any]) -> None:
+    check_kernels(SearchSettings(**tables, run=RunSettings(device="cpu", kernels="compiled")))
 
 
 @pytest.mark.parametrize("device", ["auto", "cpu"])

@@ -861,6 +861,13 @@ def test_relaxations_that_cannot_be_are_refused(cell: dict[str, Any], words: str
         check_settings(settings(cell=cell))
 
 
+def test_a_search_refuses_kernels_that_there_are_not() -> None:
+    with pytest.raises(UsageError, match="--kernels compiled cannot be: .*--precision fp32"):
+        check_settings(
+            settings(cell={"channels": 16}, run={"kernels": "compiled", "precision": "bf16"})
+        )
+
+
 def test_what_computes_the_cells_is_told_and_kept(
     tmp_path: Path, discs: Callable[..., Data]
 ) -> None:

@@ -26,12 +26,22 @@ from nas.unused import unused_in_retraining, unused_in_search
 @pytest.mark.parametrize(
     ("backbone", "space", "unused", "used"),
     [
-        ("unet", "cell", ("fcn_blocks", "flexvgg_blocks"), ("layout", "normalisation")),
-        ("unet", "flexvgg", ("fcn_taps", "operations"), ("flexvgg_features", "examine_every")),
+        (
+            "unet",
+            "cell",
+            ("fcn_blocks", "flexvgg_blocks"),
+            ("layout", "normalisation", "kernels"),
+        ),
+        (
+            "unet",
+            "flexvgg",
+            ("fcn_taps", "operations", "kernels"),
+            ("flexvgg_features", "examine_every"),
+        ),
         (
             SEARCHED_SEGMENTER,
             "none",
-            ("layout", "examine_every", "discriminator_lr"),
+            ("layout", "examine_every", "discriminator_lr", "kernels"),
             ("fcn_taps",),
         ),
         (SEARCHED_SEGMENTER, "cell", ("flexvgg_depth",), ("fcn_depth", "adversarial_weight")),

@@ -15,6 +15,7 @@ from search_spaces.kernel_choice import (
     are_compiled,
     choose_kernels,
     path_in_use,
+    without_kernels,
 )
 
 MAPS = torch.zeros(1, 2, 2, 1, 16)
@@ -66,6 +67,22 @@ def test_with_numba_kernels_take_single_and_double_precision_on_a_cpu() -> None:
         assert not are_compiled(MAPS)
     assert "not for cuda" in path_in_use("cuda")
     assert "(12)" in path_in_use(channels=12)
+
+
+@pytest.mark.parametrize("channels", [4, 12, 16, 32])
+@pytest.mark.parametrize("lowered", [False, True])
+def test_what_is_said_is_what_is_computed(channels: int, lowered: bool) -> None:
+    pytest.importorskip("numba", reason="kernels need numba")
+    with torch.autocast("cpu", torch.bfloat16, enabled=lowered):
+        said, computed = path_in_use(channels=channels), are_compiled(torch.zeros(1, channels))
+        assert (without_kernels("cpu", channels) is None) == computed
+    assert ("kernels compiled by numba" in said) == computed == (not (lowered or channels % 16))
+    assert ("in passes of bfloat16, as kernels are for single or" in said) == lowered
+
+
+def test_maps_of_half_precision_have_no_kernels() -> None:
+    assert "in passes of float16" in (without_kernels("cpu", 16, torch.float16) or "")
+    assert without_kernels("cpu", 16, torch.float64) is None
 
 
 def test_subclasses_of_tensors_are_left_to_torch() -> None:

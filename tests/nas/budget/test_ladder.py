@@ -104,6 +104,14 @@ def test_with_a_limit_of_time_each_is_tried_with_captured_steps_too(
     assert len(captured) == len(found) // 2
 
 
+def test_what_has_no_kernels_is_not_offered_where_they_are_asked_for() -> None:
+    settings = SearchSettings(run=RunSettings(device="cpu", kernels="compiled"))
+    found = offered(settings, given=("kernels",), has=(DISCRIMINATOR, BF16))
+    assert len(found) > 1
+    assert {each.settings.run.precision for each in found} == {"fp32"}
+    assert {each.settings.cell.partial_channels for each in found} == {1}
+
+
 def test_bf16_comes_last_where_the_machine_has_it() -> None:
     found = offered(SearchSettings(), has=(DISCRIMINATOR, BF16))
     assert [each.settings.run.precision for each in found] == ["fp32"] * (len(found) - 1) + ["bf16"]
