@@ -56,6 +56,8 @@ class Candidate:
 
 
 DISCRIMINATOR, BF16 = "a discriminator", "bf16 on a GPU"
+STEADY = "an adversarial weight that stays"
+"""Steps are captured anew under each other one."""
 
 SECOND_ORDER = ("product", "product_for", "radius", "unrolled_rate")
 
@@ -86,8 +88,8 @@ LADDER = (
 SAVING: Mapping[Saving, Sequence[Rung]] = {
     "memory": [Rung({"recompute_cells": True}, "nothing but time")],
     "time": [
-        Rung({"capture": True, "streams": 2}, "nothing but memory"),
-        Rung({"capture": True}, "nothing but memory"),
+        Rung({"capture": True, "streams": 2}, "nothing but memory", needs=(STEADY,)),
+        Rung({"capture": True}, "nothing but memory", needs=(STEADY,)),
     ],
 }
 """The same mathematics, in less of one and more of the other; the first that can be taken is."""

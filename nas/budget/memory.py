@@ -11,19 +11,19 @@ from nas.memory import peak, resident
 
 
 def present_bytes(device: torch.device) -> int:
-    """Memory at present: on a GPU what tensors hold, on a CPU what is resident of the process.
+    """Memory at present: on a GPU what torch has reserved, on a CPU what is resident.
 
     Where the system does not tell what is resident, the largest that has been.
     """
     if device.type == "cuda":
-        return torch.cuda.memory_allocated(device)
+        return torch.cuda.memory_reserved(device)
     return resident() or _largest()
 
 
 def peak_bytes(device: torch.device) -> int:
     """The largest that `present_bytes` has been."""
     if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
+        return torch.cuda.max_memory_reserved(device)
     return peak() or _largest()
 
 

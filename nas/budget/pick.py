@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import torch
 
-from nas.budget.ladder import BF16, DISCRIMINATOR, Candidate, Saving, candidates
+from nas.budget.ladder import BF16, DISCRIMINATOR, STEADY, Candidate, Saving, candidates
 from nas.budget.limits import (
     Limits,
     Measured,
@@ -251,5 +251,6 @@ def _has(settings: SearchSettings, device: torch.device) -> list[str]:
     found = {
         DISCRIMINATOR: settings.space.space != "none",
         BF16: device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False),
+        STEADY: not settings.game.adversarial_ramp,
     }
     return [name for name, is_there in found.items() if is_there]

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import torch
 from hypothesis import given as generated
 from hypothesis import settings as examples
 from hypothesis import strategies as st
@@ -15,15 +16,18 @@ from nas.budget.ladder import (
     BF16,
     DISCRIMINATOR,
     LADDER,
+    STEADY,
     Candidate,
     Saving,
     candidates,
     with_values,
 )
+from nas.budget.pick import _has
 from nas.search import check_settings
 from nas.settings import (
     ArchitectureSettings,
     CellSettings,
+    GameSettings,
     RunSettings,
     SearchSettings,
     SpaceSettings,
@@ -41,7 +45,7 @@ CHEAPER_CELLS = ("partial_channels", "relaxation")
 def offered(
     settings: SearchSettings,
     given: Collection[str] = (),
-    has: Collection[str] = (DISCRIMINATOR,),
+    has: Collection[str] = (DISCRIMINATOR, STEADY),
     limited: Collection[Saving] = (),
 ) -> list[Candidate]:
     return list(candidates(settings, given, has, check_settings, limited))
@@ -104,16 +108,26 @@ def test_with_a_limit_of_time_each_is_tried_with_captured_steps_too(
     assert len(captured) == len(found) // 2
 
 
+def test_captured_steps_are_not_offered_where_each_epoch_has_its_own() -> None:
+    """Few epochs have as many steps as come before the first replay."""
+    game = GameSettings(adversarial_ramp=10)
+    settings = SearchSettings(game=game, run=RunSettings(device="cpu"))
+    has = _has(settings, torch.device("cpu"))
+    assert STEADY not in has
+    assert STEADY in _has(SearchSettings(), torch.device("cpu"))
+    assert all(each.saves is None for each in offered(settings, has=has, limited=["time"]))
+
+
 def test_what_has_no_kernels_is_not_offered_where_they_are_asked_for() -> None:
     settings = SearchSettings(run=RunSettings(device="cpu", kernels="compiled"))
-    found = offered(settings, given=("kernels",), has=(DISCRIMINATOR, BF16))
+    found = offered(settings, given=("kernels",), has=(DISCRIMINATOR, STEADY, BF16))
     assert len(found) > 1
     assert {each.settings.run.precision for each in found} == {"fp32"}
     assert {each.settings.cell.partial_channels for each in found} == {1}
 
 
 def test_bf16_comes_last_where_the_machine_has_it() -> None:
-    found = offered(SearchSettings(), has=(DISCRIMINATOR, BF16))
+    found = offered(SearchSettings(), has=(DISCRIMINATOR, STEADY, BF16))
     assert [each.settings.run.precision for each in found] == ["fp32"] * (len(found) - 1) + ["bf16"]
 
 
@@ -170,7 +184,7 @@ def test_candidates_differ_by_their_changes_alone_and_may_be_given_by_hand(
         space=SpaceSettings(space=space),
         training=TrainingSettings(epochs=7, batch_size=3),
     )
-    found = offered(settings, given, (DISCRIMINATOR, BF16), limited)
+    found = offered(settings, given, (DISCRIMINATOR, STEADY, BF16), limited)
     for each in found:
         assert given.isdisjoint(each.changes)
         assert each.settings == with_values(settings, each.changes)

@@ -6,6 +6,9 @@ import subprocess
 import sys
 
 import pytest
+import torch
+
+from nas.budget.memory import peak_bytes, present_bytes
 
 PROGRAM = """
 import torch
@@ -29,3 +32,11 @@ def test_the_peak_is_that_of_the_process_alone_and_stays() -> None:
     assert after == pytest.approx(before, abs=10 * mega)
     assert peak - before == pytest.approx(100 * mega, abs=10 * mega)
     assert before <= first <= before + 150 * mega
+
+
+def test_graphs_of_a_gpu_count_with_what_they_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their memory is reserved, and no tensor's between replays."""
+    device = torch.device("cuda")
+    monkeypatch.setattr("torch.cuda.memory_reserved", {device: 5}.__getitem__)
+    monkeypatch.setattr("torch.cuda.max_memory_reserved", {device: 7}.__getitem__)
+    assert (present_bytes(device), peak_bytes(device)) == (5, 7)
