@@ -12,7 +12,7 @@ replays in as many streams, each with one.
 
 What a step is made of, and the peak of its memory, are taken from one step in a fresh process for
 each side, whose optimisers already hold their moments: what the networks and the step add to the
-process with its libraries on a CPU, what torch has allocated on a GPU; and, whatever the machine,
+process with its libraries on a CPU, what torch has reserved on a GPU; and, whatever the machine,
 what tensors hold, from which the rest of a process differs by its allocator and by what single
 operations need. A pass forward is one of the
 whole network, a pass backward one that a gradient comes back through. Launches are operations that
